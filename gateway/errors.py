@@ -1,0 +1,201 @@
+"""The whole error tree. Every error says whether trying again can help and what to do.
+
+GatewayError
+├─ ConfigurationError            raised only at start
+├─ ReceiveError                  + status: the DIMSE status we answer
+│  ├─ Undecodable                C000   permanent
+│  ├─ IdentityMissing            A900   permanent
+│  ├─ InvalidInstanceUid         0117   permanent
+│  ├─ IdentityConflict           A901   permanent
+│  └─ InstanceTooLarge           A702   permanent
+├─ StorageError
+│  ├─ StorageUnavailable         A700   transient
+│  ├─ StorageFull                A700   transient
+│  ├─ ObjectMissing                     permanent
+│  └─ IntegrityError                    permanent
+├─ LedgerError
+│  ├─ LedgerUnavailable          A700   transient
+│  ├─ NotFound                          permanent
+│  ├─ TransitionRefused                 permanent
+│  └─ StaleTransition                   the row has moved on; the caller returns quietly
+├─ WrapError                            permanent
+│  ├─ NoFrames
+│  ├─ FramesDisagree
+│  └─ LimitExceeded
+└─ SendError
+   ├─ PeerUnreachable                   transient
+   ├─ AssociationRejected               as the peer says (PS3.8 9.3.4)
+   ├─ ContextNotAccepted                permanent
+   ├─ OutcomeUnknown                    transient
+   └─ StoreRefused                      as the status says (gateway.status)
+"""
+
+
+class GatewayError(Exception):
+    """Base of everything the gateway raises on purpose.
+
+    str(error) is one sentence an operator can act on; it never holds patient data.
+    """
+
+    code: str = "gateway"
+    permanent: bool = True
+    remedy: str = "Look at the events of the study and at the log."
+
+
+class ConfigurationError(GatewayError):
+    code = "configuration"
+    remedy = "Correct the named setting and start again."
+
+
+class ReceiveError(GatewayError):
+    """An instance is refused; `status` is the DIMSE status the sender gets."""
+
+    code = "receive"
+    status: int = 0xC000
+    remedy = "Ask the sending system to correct the instance and send it again."
+
+
+class Undecodable(ReceiveError):
+    code = "receive.undecodable"
+    status = 0xC000
+
+
+class IdentityMissing(ReceiveError):
+    code = "receive.identity-missing"
+    status = 0xA900
+
+
+class InvalidInstanceUid(ReceiveError):
+    code = "receive.invalid-uid"
+    status = 0x0117
+
+
+class IdentityConflict(ReceiveError):
+    """The SOP Instance UID is known with other bytes: which one is right, only a human can say."""
+
+    code = "receive.conflict"
+    status = 0xA901
+    remedy = "Compare the two instances; the first one is kept, the second lies in quarantine."
+
+
+class InstanceTooLarge(ReceiveError):
+    code = "receive.too-large"
+    status = 0xA702
+    remedy = "Raise CAPSULE_INSTANCE_BYTES_MAX if instances of this size are expected."
+
+
+class StorageError(GatewayError):
+    code = "storage"
+    status: int = 0xA700
+
+
+class StorageUnavailable(StorageError):
+    code = "storage.unavailable"
+    permanent = False
+    remedy = "Check that the data directory is mounted and writable."
+
+
+class StorageFull(StorageError):
+    code = "storage.full"
+    permanent = False
+    remedy = "Free space in the data directory; senders retry by themselves."
+
+
+class ObjectMissing(StorageError):
+    code = "storage.missing"
+    remedy = "Restore the named object from a backup, or make the study again."
+
+
+class IntegrityError(StorageError):
+    """Bytes differ from their recorded digest: never send them, call a human."""
+
+    code = "storage.integrity"
+    remedy = "The disk returned other bytes than were written: check the device before going on."
+
+
+class LedgerError(GatewayError):
+    code = "ledger"
+    status: int = 0xA700
+
+
+class LedgerUnavailable(LedgerError):
+    code = "ledger.unavailable"
+    permanent = False
+    remedy = "Check the database; work goes on by itself when it answers again."
+
+
+class NotFound(LedgerError):
+    code = "ledger.not-found"
+    remedy = "Check the identifier."
+
+
+class TransitionRefused(LedgerError):
+    """The state table (gateway.model) has no such arrow."""
+
+    code = "ledger.transition-refused"
+    remedy = "Reload the page: the state shown may be old."
+
+
+class StaleTransition(LedgerError):
+    """Somebody else moved the row on. The loser of the race returns quietly."""
+
+    code = "ledger.stale"
+
+
+class WrapError(GatewayError):
+    code = "wrap"
+    remedy = "Look at the quarantined frames of the study, then close it again."
+
+
+class NoFrames(WrapError):
+    code = "wrap.no-frames"
+    remedy = "Ask the sending system to send the study again: nothing in it can be shown."
+
+
+class FramesDisagree(WrapError):
+    code = "wrap.frames-disagree"
+
+
+class LimitExceeded(WrapError):
+    code = "wrap.limit-exceeded"
+
+
+class SendError(GatewayError):
+    code = "send"
+    permanent = False
+    remedy = "It is tried again by itself."
+
+
+class PeerUnreachable(SendError):
+    code = "send.unreachable"
+    remedy = "Check host, port and firewall of the destination; it is tried again by itself."
+
+
+class AssociationRejected(SendError):
+    code = "send.rejected"
+    remedy = "Register this gateway's AE title at the destination and check both AE titles."
+
+    def __init__(self, message: str, *, permanent: bool) -> None:
+        super().__init__(message)
+        self.permanent = permanent
+
+
+class ContextNotAccepted(SendError):
+    code = "send.context-not-accepted"
+    permanent = True
+    remedy = "Enable the named SOP class and transfer syntax at the destination."
+
+
+class OutcomeUnknown(SendError):
+    """The request left, no answer came: the peer may have it. Sent again with the same UID."""
+
+    code = "send.outcome-unknown"
+
+
+class StoreRefused(SendError):
+    code = "send.refused"
+
+    def __init__(self, message: str, *, status: int, permanent: bool) -> None:
+        super().__init__(message)
+        self.status = status
+        self.permanent = permanent

@@ -1,0 +1,209 @@
+"""Pure: the words of the gateway. Enums, state machines as tables, frozen data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from typing import Any
+
+
+class StudyState(StrEnum):
+    RECEIVING = "receiving"  # instances arrive, or may still arrive
+    SETTLING = "settling"  # complete by some evidence; waits for a worker
+    WRAPPING = "wrapping"  # a worker holds the lease and makes multi-frame instances
+    SUMMARISING = "summarising"  # parts are recorded; key frames are being chosen
+    READY = "ready"  # everything made and recorded; transfers are planned
+    FAILED = "failed"  # needs an operator; reason and remedy say why
+
+
+class TransferState(StrEnum):
+    PENDING = "pending"  # due at next_attempt_at
+    SENDING = "sending"  # a worker holds the lease
+    SENT = "sent"  # every item acknowledged
+    COMMITTED = "committed"  # the destination took responsibility (PS3.4 Annex J)
+    VERIFIED = "verified"  # asked back and compared
+    FAILED = "failed"  # permanent, or attempts spent
+    PAUSED = "paused"  # by an operator, or the destination's breaker is open
+    CANCELLED = "cancelled"  # by an operator
+
+
+STUDY_TRANSITIONS: Mapping[StudyState, frozenset[StudyState]] = {
+    StudyState.RECEIVING: frozenset({StudyState.SETTLING, StudyState.FAILED}),
+    StudyState.SETTLING: frozenset(
+        {StudyState.WRAPPING, StudyState.RECEIVING, StudyState.FAILED}
+    ),
+    StudyState.WRAPPING: frozenset(
+        {StudyState.WRAPPING, StudyState.SUMMARISING, StudyState.RECEIVING, StudyState.FAILED}
+    ),
+    StudyState.SUMMARISING: frozenset(
+        {StudyState.SUMMARISING, StudyState.READY, StudyState.RECEIVING, StudyState.FAILED}
+    ),
+    StudyState.READY: frozenset({StudyState.RECEIVING, StudyState.SETTLING}),
+    StudyState.FAILED: frozenset({StudyState.SETTLING, StudyState.RECEIVING}),
+}
+"""WRAPPING to WRAPPING is a new claim after a lease ran out; to RECEIVING, a late frame."""
+
+TRANSFER_TRANSITIONS: Mapping[TransferState, frozenset[TransferState]] = {
+    TransferState.PENDING: frozenset(
+        {TransferState.SENDING, TransferState.PAUSED, TransferState.CANCELLED}
+    ),
+    TransferState.SENDING: frozenset(
+        {TransferState.SENT, TransferState.PENDING, TransferState.FAILED, TransferState.CANCELLED}
+    ),
+    TransferState.SENT: frozenset(
+        {TransferState.COMMITTED, TransferState.VERIFIED, TransferState.PENDING,
+         TransferState.FAILED}
+    ),
+    TransferState.COMMITTED: frozenset({TransferState.VERIFIED, TransferState.PENDING}),
+    TransferState.VERIFIED: frozenset({TransferState.PENDING}),
+    TransferState.FAILED: frozenset({TransferState.PENDING, TransferState.CANCELLED}),
+    TransferState.PAUSED: frozenset({TransferState.PENDING, TransferState.CANCELLED}),
+    TransferState.CANCELLED: frozenset({TransferState.PENDING}),
+}
+
+
+class ItemState(StrEnum):
+    PENDING = "pending"
+    ACKNOWLEDGED = "acknowledged"  # C-STORE-RSP Success or Warning
+    COMMITTED = "committed"
+    FAILED = "failed"
+
+
+class PackState(StrEnum):
+    OPEN = "open"
+    SEALED = "sealed"
+
+
+class AssociationOutcome(StrEnum):
+    OPEN = "open"
+    RELEASED = "released"
+    ABORTED = "aborted"  # A-ABORT by either side
+    LOST = "lost"  # the connection, or our process, went away
+    REJECTED = "rejected"  # refused at A-ASSOCIATE
+
+
+class SettleRule(StrEnum):
+    """Which evidence said that the study is complete."""
+
+    OPERATOR = "operator"
+    DECLARED_COUNT = "declared-count"
+    QUIET = "quiet"  # all associations released, then quiet
+    QUIET_AFTER_ABORT = "quiet-after-abort"
+
+    @property
+    def in_words(self) -> str:
+        return _SETTLE_WORDS[self]
+
+
+_SETTLE_WORDS = {
+    SettleRule.OPERATOR: "closed by an operator",
+    SettleRule.DECLARED_COUNT: "the declared number of instances has arrived",
+    SettleRule.QUIET: "all associations were released and it stayed quiet",
+    SettleRule.QUIET_AFTER_ABORT: "an association broke off, then it stayed quiet",
+}
+
+
+class DerivedRole(StrEnum):
+    """What an instance we deliver is for."""
+
+    FRAMES = "frames"  # Video Endoscopic, all frames
+    KEY_FRAME = "key-frame"  # VL Endoscopic, one chosen frame
+    CONTACT_SHEET = "contact-sheet"  # Secondary Capture
+    KEY_OBJECTS = "key-objects"  # Key Object Selection document
+    ORIGINAL = "original"  # a received instance that is delivered as it came
+
+
+class Disposition(StrEnum):
+    """What became of an instance in quarantine."""
+
+    REFUSED = "refused"  # never acknowledged; the bytes lie aside
+    EXCLUDED = "excluded"  # acknowledged and kept, but it cannot be shown
+    SET_APART = "set-apart"  # kept and delivered in an instance of its own
+
+
+class FrameEncoding(IntEnum):
+    """How the pixel data of an instance can be wrapped (OBJECTS: one class, one instance)."""
+
+    OTHER = 0  # not one JPEG Baseline fragment: delivered as it came
+    JPEG_YBR = 1  # JPEG Baseline, YCbCr: labelled YBR_FULL_422
+    JPEG_RGB = 2  # JPEG Baseline without colour transform: labelled RGB
+
+
+class FrameFault(IntEnum):
+    NONE = 0
+    TRUNCATED = 1  # no EOI, or the scan ends early
+    CORRUPT = 2  # not a JPEG stream, or an illegal marker
+    SIZE_DISAGREES = 3  # the stream's own size contradicts Rows and Columns
+
+    @property
+    def in_words(self) -> str:
+        return _FAULT_WORDS[self]
+
+
+_FAULT_WORDS = {
+    FrameFault.NONE: "sound",
+    FrameFault.TRUNCATED: "the JPEG stream is truncated",
+    FrameFault.CORRUPT: "the pixel data is not a readable JPEG stream",
+    FrameFault.SIZE_DISAGREES: "the JPEG stream has another size than Rows and Columns say",
+}
+
+
+class KeyFrameReason(StrEnum):
+    REPRESENTATIVE = "representative"
+    COVERAGE = "coverage"
+    POSSIBLE_BLOOD = "possible blood"
+    RARE = "rare"
+
+
+@dataclass(frozen=True)
+class StudyIdentity:
+    """What the first instance of a study says about it. Text is decoded Unicode.
+
+    attributes: DICOM JSON model (PS3.18 Annex F) of the patient, study and equipment
+    attributes that derived instances repeat.
+    """
+
+    study_instance_uid: str
+    patient_id: str = ""
+    patient_name: str = ""
+    patient_birth_date: str = ""
+    patient_sex: str = ""
+    accession_number: str = ""
+    study_date: str = ""
+    study_time: str = ""
+    study_description: str = ""
+    declared_count: int | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SeriesIdentity:
+    series_instance_uid: str
+    modality: str = ""
+    series_number: str = ""
+    series_description: str = ""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A lease on a row. attempt is the fencing token: a write with an older one is refused."""
+
+    row_id: int
+    attempt: int
+    until: datetime
+
+
+@dataclass(frozen=True)
+class QuarantineNote:
+    """An instance a human should look at; the row and, where refused, its bytes."""
+
+    code: str
+    reason: str
+    disposition: Disposition
+    status: int
+    calling_ae_title: str = ""
+    association_id: str = ""
+    study_instance_uid: str = ""
+    sop_instance_uid: str = ""
+    storage_key: str = ""
+    size_bytes: int = 0

@@ -1,0 +1,1 @@
+"""The half that makes and delivers: sweep, wrap, summarise, send, confirm."""
