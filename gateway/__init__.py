@@ -1,3 +1,3 @@
-"""The half that receives, remembers and shows. It never imports workers and knows no broker client."""
+"""The half that receives, remembers and shows. It never imports workers or celery."""
 
 __version__ = "0.1.0"

@@ -29,9 +29,7 @@ class TransferState(StrEnum):
 
 STUDY_TRANSITIONS: Mapping[StudyState, frozenset[StudyState]] = {
     StudyState.RECEIVING: frozenset({StudyState.SETTLING, StudyState.FAILED}),
-    StudyState.SETTLING: frozenset(
-        {StudyState.WRAPPING, StudyState.RECEIVING, StudyState.FAILED}
-    ),
+    StudyState.SETTLING: frozenset({StudyState.WRAPPING, StudyState.RECEIVING, StudyState.FAILED}),
     StudyState.WRAPPING: frozenset(
         {StudyState.WRAPPING, StudyState.SUMMARISING, StudyState.RECEIVING, StudyState.FAILED}
     ),
@@ -51,8 +49,12 @@ TRANSFER_TRANSITIONS: Mapping[TransferState, frozenset[TransferState]] = {
         {TransferState.SENT, TransferState.PENDING, TransferState.FAILED, TransferState.CANCELLED}
     ),
     TransferState.SENT: frozenset(
-        {TransferState.COMMITTED, TransferState.VERIFIED, TransferState.PENDING,
-         TransferState.FAILED}
+        {
+            TransferState.COMMITTED,
+            TransferState.VERIFIED,
+            TransferState.PENDING,
+            TransferState.FAILED,
+        }
     ),
     TransferState.COMMITTED: frozenset({TransferState.VERIFIED, TransferState.PENDING}),
     TransferState.VERIFIED: frozenset({TransferState.PENDING}),

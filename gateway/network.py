@@ -21,7 +21,7 @@ class LowLatencySocket(socket.socket):
         self.acknowledge_now()
         return data
 
-    def recv_into(self, *args: Any) -> int:  # type: ignore[override]
+    def recv_into(self, *args: Any) -> int:
         count = super().recv_into(*args)
         self.acknowledge_now()
         return count

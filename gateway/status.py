@@ -18,7 +18,7 @@ class StatusClass(StrEnum):
 
 @dataclass(frozen=True)
 class StatusRange:
-    """A run of codes with one meaning. first and last are inclusive; retry: trying again can help."""
+    """A run of codes, first to last inclusive, with one meaning. retry: trying again can help."""
 
     first: int
     last: int
@@ -81,7 +81,9 @@ STORE_STATUSES: tuple[StatusRange, ...] = (
     ),
     StatusRange(0xB000, 0xB000, "Coercion of data elements", _W, "stored, with changes"),
     StatusRange(0xB006, 0xB006, "Elements discarded", _W, "stored, without some elements"),
-    StatusRange(0xB007, 0xB007, "Data set does not match SOP Class", _W, "stored, with a complaint"),
+    StatusRange(
+        0xB007, 0xB007, "Data set does not match SOP Class", _W, "stored, with a complaint"
+    ),
     StatusRange(0xC000, 0xCFFF, "Cannot understand", _F, "the data set could not be read"),
 )
 """C-STORE-RSP statuses, PS3.4 B.2.3 and PS3.7 9.1.1.1.9. 0xA901 is ours, inside the A9xx class."""

@@ -1,0 +1,1 @@
+"""Every read of the ledger. Nothing here changes a row; counts are counted, never stored."""

@@ -1,0 +1,41 @@
+"""Who may send and who receives."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from gateway.ledger.schema import Destination, Route, Source
+
+
+@dataclass(frozen=True)
+class RouteLine:
+    source_ae_title: str | None  # None: every source
+    destination_name: str
+
+
+def sources(session: Session) -> list[Source]:
+    return list(session.scalars(select(Source).order_by(Source.ae_title)))
+
+
+def source(session: Session, ae_title: str) -> Source | None:
+    return session.scalar(select(Source).where(Source.ae_title == ae_title))
+
+
+def source_count(session: Session) -> int:
+    return session.scalar(select(func.count()).select_from(Source)) or 0
+
+
+def destinations(session: Session) -> list[Destination]:
+    return list(session.scalars(select(Destination).order_by(Destination.name)))
+
+
+def routes(session: Session) -> list[RouteLine]:
+    rows = session.execute(
+        select(Source.ae_title, Destination.name)
+        .select_from(Route)
+        .join(Destination, Destination.id == Route.destination_id)
+        .join(Source, Source.id == Route.source_id, isouter=True)
+        .order_by(Destination.name, Source.ae_title)
+    )
+    return [RouteLine(row.ae_title, row.name) for row in rows]

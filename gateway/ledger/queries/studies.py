@@ -1,0 +1,199 @@
+"""Studies, and everything that hangs on one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from gateway.errors import NotFound
+from gateway.ledger.schema import (
+    Derived,
+    Event,
+    KeyFrame,
+    Pack,
+    Quarantine,
+    Series,
+    Study,
+    Transfer,
+)
+from gateway.model import DerivedRole, PackState, StudyState
+
+PAGE_MAX = 500
+
+
+@dataclass(frozen=True)
+class StudyLine:
+    """A study with what is counted about it."""
+
+    study: Study
+    received_count: int
+    received_bytes: int
+    open_pack_count: int
+    derived_count: int
+    frame_count: int  # in the current multi-frame instances
+    key_frame_count: int
+    quarantine_count: int
+    transfers: Sequence[Transfer]
+
+
+@dataclass(frozen=True)
+class PackLine:
+    pack: Pack
+    series_instance_uid: str
+
+
+def lines(
+    session: Session,
+    *,
+    search: str = "",
+    state: StudyState | None = None,
+    limit: int = 50,
+    offset: int = 0,
+) -> list[StudyLine]:
+    """Return studies, the latest first. search: part of a name, or the start of an id or UID."""
+    query = select(Study)
+    if state is not None:
+        query = query.where(Study.state == state)
+    if search:
+        escaped = search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        query = query.where(
+            or_(
+                Study.patient_name.ilike(f"%{escaped}%", escape="\\"),
+                Study.patient_id.ilike(f"{escaped}%", escape="\\"),
+                Study.accession_number.ilike(f"{escaped}%", escape="\\"),
+                Study.study_instance_uid.like(f"{escaped}%", escape="\\"),
+            )
+        )
+    query = query.order_by(Study.last_received_at.desc(), Study.id.desc())
+    rows = session.scalars(query.limit(min(limit, PAGE_MAX)).offset(offset)).all()
+    return [_line(session, row) for row in rows]
+
+
+def count_by_state(session: Session) -> dict[StudyState, int]:
+    rows = session.execute(select(Study.state, func.count()).group_by(Study.state))
+    return {state: count for state, count in rows}  # noqa: C416 - a Row is not a pair to dict()
+
+
+def line(session: Session, study_id: int) -> StudyLine:
+    """Return one study. Raises NotFound."""
+    return _line(session, get(session, study_id))
+
+
+def get(session: Session, study_id: int) -> Study:
+    """Return the row. Raises NotFound."""
+    row = session.get(Study, study_id)
+    if row is None:
+        raise NotFound(f"There is no study {study_id}.")
+    return row
+
+
+def by_uid(session: Session, study_instance_uid: str) -> Study:
+    """Return the row. Raises NotFound."""
+    row = session.scalar(select(Study).where(Study.study_instance_uid == study_instance_uid))
+    if row is None:
+        raise NotFound(f"There is no study {study_instance_uid}.")
+    return row
+
+
+def packs(session: Session, study_id: int) -> list[PackLine]:
+    """Return a study's packs in the order they were opened."""
+    rows = session.execute(
+        select(Pack, Series.series_instance_uid)
+        .join(Series, Series.id == Pack.series_id)
+        .where(Pack.study_id == study_id)
+        .order_by(Pack.id)
+    )
+    return [PackLine(pack, uid) for pack, uid in rows]
+
+
+def open_packs(session: Session) -> list[Pack]:
+    return list(session.scalars(select(Pack).where(Pack.state == PackState.OPEN)))
+
+
+def derived(session: Session, study_id: int) -> list[Derived]:
+    """Return the current derived instances, frames first, in the order of their numbers."""
+    return list(
+        session.scalars(
+            select(Derived)
+            .where(Derived.study_id == study_id, Derived.superseded_in.is_(None))
+            .order_by(Derived.role, Derived.number, Derived.id)
+        )
+    )
+
+
+def derived_one(session: Session, derived_id: int) -> Derived:
+    """Return the row. Raises NotFound."""
+    row = session.get(Derived, derived_id)
+    if row is None:
+        raise NotFound(f"There is no derived instance {derived_id}.")
+    return row
+
+
+def key_frames(session: Session, study: Study) -> list[KeyFrame]:
+    """Return the key frames of the current revision in time order."""
+    return list(
+        session.scalars(
+            select(KeyFrame)
+            .where(KeyFrame.study_id == study.id, KeyFrame.revision == study.revision)
+            .order_by(KeyFrame.rank)
+        )
+    )
+
+
+def events(session: Session, study_id: int, *, limit: int = 200) -> list[Event]:
+    """Return the latest events of a study and of what belongs to it, newest first."""
+    return list(
+        session.scalars(
+            select(Event).where(Event.study_id == study_id).order_by(Event.id.desc()).limit(limit)
+        )
+    )
+
+
+def quarantine(
+    session: Session, *, study_instance_uid: str | None = None, limit: int = 100
+) -> list[Quarantine]:
+    """Return quarantined instances, newest first, of one study or of all."""
+    query = select(Quarantine).order_by(Quarantine.id.desc()).limit(min(limit, PAGE_MAX))
+    if study_instance_uid is not None:
+        query = query.where(Quarantine.study_instance_uid == study_instance_uid)
+    return list(session.scalars(query))
+
+
+def _line(session: Session, row: Study) -> StudyLine:
+    packs_of = select(
+        func.coalesce(func.sum(Pack.instance_count), 0),
+        func.coalesce(func.sum(Pack.size_bytes), 0),
+        func.count().filter(Pack.state == PackState.OPEN),
+    ).where(Pack.study_id == row.id)
+    received_count, received_bytes, open_pack_count = session.execute(packs_of).one()
+    current = (Derived.study_id == row.id, Derived.superseded_in.is_(None))
+    derived_count, frame_count, key_frame_count = session.execute(
+        select(
+            func.count(),
+            func.coalesce(
+                func.sum(Derived.frame_count).filter(Derived.role == DerivedRole.FRAMES), 0
+            ),
+            func.count().filter(Derived.role == DerivedRole.KEY_FRAME),
+        ).where(*current)
+    ).one()
+    return StudyLine(
+        study=row,
+        received_count=received_count,
+        received_bytes=received_bytes,
+        open_pack_count=open_pack_count,
+        derived_count=derived_count,
+        frame_count=frame_count,
+        key_frame_count=key_frame_count,
+        quarantine_count=session.scalar(
+            select(func.count())
+            .select_from(Quarantine)
+            .where(Quarantine.study_instance_uid == row.study_instance_uid)
+        )
+        or 0,
+        transfers=list(
+            session.scalars(
+                select(Transfer).where(Transfer.study_id == row.id).order_by(Transfer.id)
+            )
+        ),
+    )

@@ -1,0 +1,124 @@
+"""Transfers: the list an operator watches, and what a worker needs to send one."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from gateway.errors import NotFound
+from gateway.ledger.schema import (
+    Commitment,
+    Derived,
+    Destination,
+    Study,
+    Transfer,
+    TransferItem,
+)
+from gateway.model import ItemState, TransferState
+
+
+@dataclass(frozen=True)
+class TransferLine:
+    """A transfer with its study, its destination and its items counted by state."""
+
+    transfer: Transfer
+    study: Study
+    destination: Destination
+    item_counts: dict[ItemState, int]
+    size_bytes: int
+
+    @property
+    def item_count(self) -> int:
+        return sum(self.item_counts.values())
+
+    @property
+    def done_count(self) -> int:
+        done = (ItemState.ACKNOWLEDGED, ItemState.COMMITTED)
+        return sum(self.item_counts.get(state, 0) for state in done)
+
+
+@dataclass(frozen=True)
+class ItemLine:
+    item: TransferItem
+    derived: Derived
+
+
+def lines(
+    session: Session,
+    *,
+    state: TransferState | None = None,
+    study_id: int | None = None,
+    limit: int = 50,
+    offset: int = 0,
+) -> list[TransferLine]:
+    """Return transfers, the latest change first."""
+    query = (
+        select(Transfer, Study, Destination)
+        .join(Study, Study.id == Transfer.study_id)
+        .join(Destination, Destination.id == Transfer.destination_id)
+        .order_by(Transfer.state_changed_at.desc(), Transfer.id.desc())
+    )
+    if state is not None:
+        query = query.where(Transfer.state == state)
+    if study_id is not None:
+        query = query.where(Transfer.study_id == study_id)
+    rows = session.execute(query.limit(limit).offset(offset)).all()
+    return [_line(session, *row) for row in rows]
+
+
+def line(session: Session, transfer_id: int) -> TransferLine:
+    """Return one transfer. Raises NotFound."""
+    row = session.execute(
+        select(Transfer, Study, Destination)
+        .join(Study, Study.id == Transfer.study_id)
+        .join(Destination, Destination.id == Transfer.destination_id)
+        .where(Transfer.id == transfer_id)
+    ).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no transfer {transfer_id}.")
+    return _line(session, *row)
+
+
+def items(session: Session, transfer_id: int) -> list[ItemLine]:
+    """Return the items of a transfer in the order they are sent."""
+    rows = session.execute(
+        select(TransferItem, Derived)
+        .join(Derived, Derived.id == TransferItem.derived_id)
+        .where(TransferItem.transfer_id == transfer_id)
+        .order_by(TransferItem.id)
+    )
+    return [ItemLine(item, derived) for item, derived in rows]
+
+
+def commitments(session: Session, transfer_id: int) -> list[Commitment]:
+    """Return the Storage Commitment requests of a transfer, the latest first."""
+    return list(
+        session.scalars(
+            select(Commitment)
+            .where(Commitment.transfer_id == transfer_id)
+            .order_by(Commitment.id.desc())
+        )
+    )
+
+
+def count_by_state(session: Session) -> dict[TransferState, int]:
+    rows = session.execute(select(Transfer.state, func.count()).group_by(Transfer.state))
+    return {row[0]: row[1] for row in rows}
+
+
+def _line(
+    session: Session, transfer: Transfer, study: Study, destination: Destination
+) -> TransferLine:
+    rows = session.execute(
+        select(TransferItem.state, func.count(), func.sum(Derived.size_bytes))
+        .join(Derived, Derived.id == TransferItem.derived_id)
+        .where(TransferItem.transfer_id == transfer.id)
+        .group_by(TransferItem.state)
+    ).all()
+    return TransferLine(
+        transfer=transfer,
+        study=study,
+        destination=destination,
+        item_counts={row[0]: row[1] for row in rows},
+        size_bytes=sum(row[2] or 0 for row in rows),
+    )

@@ -1,0 +1,427 @@
+"""The life of a transfer: planned, sent item by item, committed; and what operators do to it."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from gateway.errors import GatewayError, StaleTransition
+from gateway.ledger import events
+from gateway.ledger.schema import (
+    Commitment,
+    Derived,
+    Destination,
+    Route,
+    Source,
+    Study,
+    Transfer,
+    TransferItem,
+)
+from gateway.ledger.transitions import moves
+from gateway.model import Claim, ItemState, TransferState
+
+
+def plan(session: Session, study: Study, *, now: datetime) -> None:
+    """Plan a transfer of the current revision to every Destination its Routes name.
+
+    Transfers of older revisions that have not begun are cancelled: the new one covers them.
+    """
+    for destination_id in _routed(session, study):
+        for old in session.scalars(
+            select(Transfer).where(
+                Transfer.study_id == study.id,
+                Transfer.destination_id == destination_id,
+                Transfer.revision < study.revision,
+                Transfer.state.in_((TransferState.PENDING, TransferState.PAUSED)),
+            )
+        ):
+            moves.move_transfer(
+                session,
+                old,
+                TransferState.CANCELLED,
+                "superseded",
+                now=now,
+                values={"reason": f"Superseded by revision {study.revision}."},
+            )
+        plan_one(session, study, destination_id, now=now)
+
+
+def plan_one(session: Session, study: Study, destination_id: int, *, now: datetime) -> int:
+    """Plan one transfer unless it is planned already; returns its id.
+
+    What the destination acknowledged in an earlier transfer is not sent again.
+    """
+    existing = session.scalar(
+        select(Transfer.id).where(
+            Transfer.study_id == study.id,
+            Transfer.revision == study.revision,
+            Transfer.destination_id == destination_id,
+        )
+    )
+    if existing is not None:
+        return existing
+    transfer = Transfer(
+        study_id=study.id,
+        revision=study.revision,
+        destination_id=destination_id,
+        state=TransferState.PENDING,
+        next_attempt_at=now,
+        created_at=now,
+        state_changed_at=now,
+    )
+    session.add(transfer)
+    session.flush()
+    had = {
+        item.derived_id: item
+        for item in session.scalars(
+            select(TransferItem)
+            .join(Transfer, Transfer.id == TransferItem.transfer_id)
+            .where(
+                Transfer.study_id == study.id,
+                Transfer.destination_id == destination_id,
+                TransferItem.state.in_((ItemState.ACKNOWLEDGED, ItemState.COMMITTED)),
+            )
+        )
+    }
+    for derived_id in session.scalars(
+        select(Derived.id)
+        .where(Derived.study_id == study.id, Derived.superseded_in.is_(None))
+        .order_by(Derived.id)
+    ):
+        known = had.get(derived_id)
+        session.add(
+            TransferItem(
+                transfer_id=transfer.id,
+                derived_id=derived_id,
+                state=ItemState.ACKNOWLEDGED if known else ItemState.PENDING,
+                status=known.status if known else None,
+                acknowledged_at=known.acknowledged_at if known else None,
+            )
+        )
+    events.append(
+        session,
+        "transfer",
+        transfer.id,
+        "planned",
+        now=now,
+        study_id=study.id,
+        to_state=TransferState.PENDING,
+        detail=f"to destination {destination_id}",
+    )
+    return transfer.id
+
+
+def claim(
+    session: Session, transfer_id: int, *, lease_s: float, attempts_max: int, now: datetime
+) -> Claim | None:
+    """Take the lease on a due transfer, or reclaim one whose worker went away.
+
+    Returns None, and fails the transfer, when its tries are spent. Raises StaleTransition if
+    it is not due.
+    """
+    row = moves.transfer(session, transfer_id)
+    if row.state is TransferState.SENDING and (row.lease_until is None or row.lease_until <= now):
+        if row.tries >= attempts_max:
+            _fail(session, row, f"Given up after {row.tries} attempts.", row.remedy, now)
+            return None
+        moves.move_transfer(
+            session,
+            row,
+            TransferState.PENDING,
+            "lease-expired",
+            now=now,
+            values={"attempt": row.attempt + 1, "lease_until": None, "next_attempt_at": now},
+        )
+    if row.state is not TransferState.PENDING or row.next_attempt_at > now:
+        raise StaleTransition(f"The transfer {transfer_id} is not due.")
+    until = now + timedelta(seconds=lease_s)
+    moves.move_transfer(
+        session,
+        row,
+        TransferState.SENDING,
+        "claimed",
+        now=now,
+        values={"attempt": row.attempt + 1, "tries": row.tries + 1, "lease_until": until},
+        detail=f"attempt {row.tries + 1}",
+    )
+    return Claim(transfer_id, row.attempt, until)
+
+
+def holding(session: Session, transfer_id: int, attempt: int) -> Transfer:
+    """Return the transfer if the claim still holds. Raises StaleTransition if it does not."""
+    row = moves.transfer(session, transfer_id)
+    if row.state is not TransferState.SENDING or row.attempt != attempt:
+        raise StaleTransition(f"The claim {attempt} on transfer {transfer_id} is no longer valid.")
+    return row
+
+
+def renew(
+    session: Session, transfer_id: int, attempt: int, *, lease_s: float, now: datetime
+) -> None:
+    """Extend a lease while sending goes on. Raises StaleTransition when it was lost."""
+    row = holding(session, transfer_id, attempt)
+    row.lease_until = now + timedelta(seconds=lease_s)
+
+
+def acknowledge_item(
+    session: Session, transfer_id: int, attempt: int, item_id: int, *, status: int, now: datetime
+) -> None:
+    """Record that the destination answered Success or a Warning for one instance.
+
+    Progress: the tries of the transfer start again from none.
+    """
+    row = holding(session, transfer_id, attempt)
+    row.tries = 0
+    session.execute(
+        update(TransferItem)
+        .where(TransferItem.id == item_id, TransferItem.transfer_id == transfer_id)
+        .values(state=ItemState.ACKNOWLEDGED, status=status, reason="", acknowledged_at=now)
+    )
+
+
+def refuse_item(
+    session: Session,
+    transfer_id: int,
+    attempt: int,
+    item_id: int,
+    *,
+    status: int | None,
+    reason: str,
+) -> None:
+    """Record why one instance was not taken."""
+    holding(session, transfer_id, attempt)
+    session.execute(
+        update(TransferItem)
+        .where(TransferItem.id == item_id, TransferItem.transfer_id == transfer_id)
+        .values(state=ItemState.FAILED, status=status, reason=reason[:400])
+    )
+
+
+def finish_send(session: Session, transfer_id: int, attempt: int, *, now: datetime) -> None:
+    """Record that every item is acknowledged."""
+    row = holding(session, transfer_id, attempt)
+    moves.move_transfer(
+        session,
+        row,
+        TransferState.SENT,
+        "sent",
+        now=now,
+        values={"lease_until": None, "tries": 0, "reason": "", "remedy": ""},
+    )
+
+
+def send_failed(
+    session: Session,
+    transfer_id: int,
+    attempt: int,
+    error: GatewayError,
+    *,
+    attempts_max: int,
+    retry_after_s: float,
+    now: datetime,
+) -> None:
+    """Record a failed attempt: pending again after a pause, or failed."""
+    row = holding(session, transfer_id, attempt)
+    if error.permanent:
+        _fail(session, row, str(error), error.remedy, now)
+    elif row.tries >= attempts_max:
+        _fail(session, row, f"{error} Given up after {row.tries} attempts.", error.remedy, now)
+    else:
+        moves.move_transfer(
+            session,
+            row,
+            TransferState.PENDING,
+            "postponed",
+            now=now,
+            values={
+                "lease_until": None,
+                "next_attempt_at": now + timedelta(seconds=retry_after_s),
+                "reason": str(error),
+                "remedy": error.remedy,
+            },
+            detail=f"{error} Tried again in {retry_after_s:.0f} s.",
+        )
+
+
+def request_commitment(
+    session: Session, transfer_id: int, transaction_uid: str, *, now: datetime
+) -> None:
+    """Record a Storage Commitment request before it is sent: the report may overtake the answer."""
+    row = moves.transfer(session, transfer_id)
+    session.add(
+        Commitment(transaction_uid=transaction_uid, transfer_id=transfer_id, requested_at=now)
+    )
+    events.append(
+        session,
+        "transfer",
+        transfer_id,
+        "commitment-requested",
+        now=now,
+        study_id=row.study_id,
+        detail=transaction_uid,
+    )
+
+
+def commitment_failed(
+    session: Session,
+    transfer_id: int,
+    transaction_uid: str,
+    error: GatewayError,
+    *,
+    retry_after_s: float,
+    now: datetime,
+) -> None:
+    """Take back a request that did not reach the destination; it is asked again later."""
+    row = moves.transfer(session, transfer_id)
+    request = session.scalar(
+        select(Commitment).where(
+            Commitment.transaction_uid == transaction_uid, Commitment.reported_at.is_(None)
+        )
+    )
+    if request is None or row.state is not TransferState.SENT:
+        return
+    session.delete(request)
+    row.next_attempt_at = now + timedelta(seconds=retry_after_s)
+    row.reason, row.remedy = f"Not committed: {error}"[:1000], error.remedy
+    events.append(
+        session, "transfer", transfer_id, "commitment-failed", now=now, study_id=row.study_id,
+        detail=str(error),
+    )
+
+
+def report_commitment(
+    session: Session,
+    transaction_uid: str,
+    *,
+    committed: frozenset[str],
+    failed: Mapping[str, str],
+    now: datetime,
+) -> bool:
+    """Record a Storage Commitment report; returns False if nobody asked for it.
+
+    committed: SOP Instance UIDs; failed: SOP Instance UID to reason in words. A second report
+    of the same transaction changes nothing. When every item of a sent transfer is committed,
+    the transfer is; when some failed, those are pending and the transfer is sent again.
+    """
+    request = session.scalar(
+        select(Commitment).where(Commitment.transaction_uid == transaction_uid)
+    )
+    if request is None:
+        return False
+    if request.reported_at is not None:
+        return True
+    request.reported_at = now
+    request.committed_count, request.failed_count = len(committed), len(failed)
+    pairs = session.execute(
+        select(TransferItem, Derived.sop_instance_uid)
+        .join(Derived, Derived.id == TransferItem.derived_id)
+        .where(TransferItem.transfer_id == request.transfer_id)
+    ).all()
+    for item, uid in pairs:
+        if uid in committed and item.state is ItemState.ACKNOWLEDGED:
+            item.state, item.committed_at = ItemState.COMMITTED, now
+        elif uid in failed:
+            item.state, item.reason = ItemState.PENDING, failed[uid][:400]
+    session.flush()
+    row = moves.transfer(session, request.transfer_id)
+    if row.state is not TransferState.SENT:
+        return True
+    if failed:
+        moves.move_transfer(
+            session,
+            row,
+            TransferState.PENDING,
+            "commitment-failed",
+            now=now,
+            values={
+                "next_attempt_at": now,
+                "reason": f"The destination does not keep {len(failed)} instances.",
+                "remedy": "They are sent again by themselves.",
+            },
+            detail=f"{len(failed)} of {len(pairs)} not committed",
+        )
+    elif all(item.state is ItemState.COMMITTED for item, _ in pairs):
+        moves.move_transfer(
+            session,
+            row,
+            TransferState.COMMITTED,
+            "committed",
+            now=now,
+            detail=f"{len(pairs)} instances",
+        )
+    return True
+
+
+def retry(session: Session, transfer_id: int, *, now: datetime, actor: str) -> None:
+    """Make a failed, paused, cancelled or waiting transfer due at once."""
+    row = moves.transfer(session, transfer_id)
+    if row.state is TransferState.PENDING:
+        row.next_attempt_at = now
+        events.append(
+            session, "transfer", row.id, "hastened", now=now, study_id=row.study_id, actor=actor
+        )
+        return
+    moves.move_transfer(
+        session,
+        row,
+        TransferState.PENDING,
+        "retried",
+        now=now,
+        actor=actor,
+        values={"next_attempt_at": now, "tries": 0},
+    )
+
+
+def pause(session: Session, transfer_id: int, *, now: datetime, actor: str) -> None:
+    row = moves.transfer(session, transfer_id)
+    moves.move_transfer(
+        session,
+        row,
+        TransferState.PAUSED,
+        "paused",
+        now=now,
+        actor=actor,
+        values={"reason": f"Paused by {actor}."},
+    )
+
+
+def cancel(session: Session, transfer_id: int, *, now: datetime, actor: str) -> None:
+    row = moves.transfer(session, transfer_id)
+    moves.move_transfer(
+        session,
+        row,
+        TransferState.CANCELLED,
+        "cancelled",
+        now=now,
+        actor=actor,
+        values={"lease_until": None, "reason": f"Cancelled by {actor}."},
+    )
+
+
+def _routed(session: Session, study: Study) -> list[int]:
+    source_id = session.scalar(select(Source.id).where(Source.ae_title == study.calling_ae_title))
+    return list(
+        session.scalars(
+            select(Destination.id)
+            .join(Route, Route.destination_id == Destination.id)
+            .where(
+                (Route.source_id.is_(None)) | (Route.source_id == source_id),
+                Destination.enabled,
+            )
+            .distinct()
+            .order_by(Destination.id)
+        )
+    )
+
+
+def _fail(session: Session, row: Transfer, reason: str, remedy: str, now: datetime) -> None:
+    moves.move_transfer(
+        session,
+        row,
+        TransferState.FAILED,
+        "failed",
+        now=now,
+        values={"lease_until": None, "reason": reason, "remedy": remedy},
+        detail=reason,
+    )
