@@ -1,0 +1,1 @@
+"""Pure DICOM: bytes in, values out. No sockets, no database, no clock."""

@@ -1,0 +1,203 @@
+"""Pure: reading the few attributes the gateway steers by, without building a data set.
+
+Walks the top level of an encoded data set up to the pixel data, in any transfer syntax, and
+keeps the raw values of WANTED. Everything else is stepped over by its length.
+"""
+
+import struct
+import zlib
+from dataclasses import dataclass, field
+
+from gateway.errors import Undecodable
+
+IMPLICIT_LITTLE = "1.2.840.10008.1.2"
+EXPLICIT_BIG = "1.2.840.10008.1.2.2"
+DEFLATED = "1.2.840.10008.1.2.1.99"
+
+SOP_CLASS_UID = 0x00080016
+SOP_INSTANCE_UID = 0x00080018
+ACQUISITION_DATE, ACQUISITION_TIME = 0x00080022, 0x00080032
+CONTENT_DATE, CONTENT_TIME = 0x00080023, 0x00080033
+ACQUISITION_DATETIME = 0x0008002A
+STUDY_INSTANCE_UID, SERIES_INSTANCE_UID = 0x0020000D, 0x0020000E
+INSTANCE_NUMBER = 0x00200013
+IMAGES_IN_ACQUISITION = 0x00201002
+SAMPLES_PER_PIXEL = 0x00280002
+PHOTOMETRIC_INTERPRETATION = 0x00280004
+NUMBER_OF_FRAMES = 0x00280008
+ROWS, COLUMNS = 0x00280010, 0x00280011
+PIXEL_DATA = 0x7FE00010
+
+WANTED = frozenset(
+    {
+        SOP_CLASS_UID,
+        SOP_INSTANCE_UID,
+        ACQUISITION_DATE,
+        ACQUISITION_TIME,
+        CONTENT_DATE,
+        CONTENT_TIME,
+        ACQUISITION_DATETIME,
+        STUDY_INSTANCE_UID,
+        SERIES_INSTANCE_UID,
+        INSTANCE_NUMBER,
+        IMAGES_IN_ACQUISITION,
+        SAMPLES_PER_PIXEL,
+        PHOTOMETRIC_INTERPRETATION,
+        NUMBER_OF_FRAMES,
+        ROWS,
+        COLUMNS,
+    }
+)
+
+UNDEFINED = 0xFFFFFFFF
+NESTING_MAX = 64
+"""Sequences inside sequences we follow. Real objects stay below ten."""
+INFLATED_MAX = 1 << 20
+"""Of a deflated data set only this much is unpacked to find the header: no zip bombs."""
+
+_LONG_VRS = frozenset(
+    {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
+)
+_VRS = _LONG_VRS | {
+    b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN",
+    b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """One item of encapsulated pixel data; offset counts from the start of the data set."""
+
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Raw values by tag. fragment: the only one of encapsulated pixel data, if there is one."""
+
+    values: dict[int, bytes]
+    big_endian: bool = False
+    pixel_data_offset: int | None = None
+    fragment: Fragment | None = field(default=None)
+
+    def text(self, tag: int) -> str:
+        """Return an ASCII value without padding; empty if absent."""
+        return self.values.get(tag, b"").decode("ascii", "replace").strip("\0 ")
+
+    def unsigned(self, tag: int) -> int:
+        """Return a US value; 0 if absent."""
+        raw = self.values.get(tag, b"")
+        return int.from_bytes(raw[:2], "big" if self.big_endian else "little") if raw else 0
+
+    def integer(self, tag: int) -> int | None:
+        """Return an IS value; None if absent or no number."""
+        try:
+            return int(self.text(tag))
+        except ValueError:
+            return None
+
+
+def read(data: bytes | memoryview, transfer_syntax_uid: str) -> Header:
+    """Read the header of an encoded data set, or of its beginning.
+
+    data may end inside the pixel data; it must hold everything before it. Raises Undecodable.
+    """
+    if transfer_syntax_uid == DEFLATED:
+        try:
+            data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, INFLATED_MAX)
+        except zlib.error as error:
+            raise Undecodable(f"The deflated data set cannot be unpacked: {error}.") from error
+        header = _Walk(memoryview(data), explicit=True, order="<").run()
+        return Header(header.values)  # offsets would point into bytes nobody keeps
+    explicit = transfer_syntax_uid != IMPLICIT_LITTLE
+    order = ">" if transfer_syntax_uid == EXPLICIT_BIG else "<"
+    return _Walk(memoryview(data), explicit=explicit, order=order).run()
+
+
+class _Walk:
+    def __init__(self, view: memoryview, *, explicit: bool, order: str) -> None:
+        self.view, self.explicit, self.order = view, explicit, order
+        self._tag = struct.Struct(order + "HH")
+        self._short = struct.Struct(order + "H")
+        self._long = struct.Struct(order + "L")
+
+    def run(self) -> Header:
+        values: dict[int, bytes] = {}
+        position, end, last = 0, len(self.view), -1
+        while position + 8 <= end:
+            tag, vr, length, start = self._element(position, self.explicit)
+            if tag <= last:
+                raise Undecodable(f"Data elements are out of order at ({tag:08X}).")
+            last = tag
+            if tag == PIXEL_DATA:
+                fragment = self._only_fragment(start) if length == UNDEFINED else None
+                return Header(values, self.order == ">", start, fragment)
+            if length == UNDEFINED:
+                # Inside UN of undefined length, elements are implicit (PS3.5 6.2.2 note 2).
+                position = self._skip_sequence(start, self.explicit and vr != b"UN", 0)
+                continue
+            position = start + length
+            if position > end:
+                raise Undecodable(f"The data set ends inside ({tag:08X}).")
+            if tag in WANTED:
+                values[tag] = bytes(self.view[start:position])
+        if position != end:
+            raise Undecodable("The data set ends inside a data element.")
+        return Header(values, self.order == ">")
+
+    def _element(self, position: int, explicit: bool) -> tuple[int, bytes, int, int]:
+        """Return (tag, VR, length, offset of the value) of the element at `position`."""
+        try:
+            group, element = self._tag.unpack_from(self.view, position)
+            tag = group << 16 | element
+            if not explicit or group == 0xFFFE:
+                return tag, b"", self._long.unpack_from(self.view, position + 4)[0], position + 8
+            vr = bytes(self.view[position + 4 : position + 6])
+            if vr in _LONG_VRS:
+                length = self._long.unpack_from(self.view, position + 8)[0]
+                return tag, vr, length, position + 12
+            if vr not in _VRS:
+                raise Undecodable(f"({tag:08X}) has no value representation this syntax allows.")
+            return tag, vr, self._short.unpack_from(self.view, position + 6)[0], position + 8
+        except struct.error as error:
+            raise Undecodable("The data set ends inside a data element.") from error
+
+    def _skip_sequence(self, position: int, explicit: bool, depth: int) -> int:
+        """Return the offset behind a sequence of undefined length."""
+        if depth > NESTING_MAX:
+            raise Undecodable("Sequences are nested too deeply.")
+        while True:
+            tag, _, length, start = self._element(position, explicit)
+            if tag == 0xFFFEE0DD:
+                return start
+            if tag != 0xFFFEE000:
+                raise Undecodable("A sequence holds something that is not an item.")
+            if length == UNDEFINED:
+                position = self._skip_item(start, explicit, depth)
+            else:
+                position = start + length
+
+    def _skip_item(self, position: int, explicit: bool, depth: int) -> int:
+        while True:
+            tag, vr, length, start = self._element(position, explicit)
+            if tag == 0xFFFEE00D:
+                return start
+            if length == UNDEFINED:
+                position = self._skip_sequence(start, explicit and vr != b"UN", depth + 1)
+            else:
+                position = start + length
+
+    def _only_fragment(self, position: int) -> Fragment | None:
+        """Return the fragment if there is exactly one behind the Basic Offset Table (PS3.5 A.4)."""
+        try:
+            tag, _, length, start = self._element(position, self.explicit)
+            if tag != 0xFFFEE000 or length == UNDEFINED:
+                return None
+            tag, _, length, start = self._element(start + length, self.explicit)
+            if tag != 0xFFFEE000 or length == UNDEFINED or start + length > len(self.view):
+                return None
+            closing, _, _, _ = self._element(start + length, self.explicit)
+        except Undecodable:
+            return None
+        return Fragment(start, length) if closing == 0xFFFEE0DD else None

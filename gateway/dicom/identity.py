@@ -1,0 +1,102 @@
+"""Pure: who and what an instance belongs to, decoded to Unicode."""
+
+import zlib
+from collections.abc import Mapping
+from io import BytesIO
+from typing import Any
+
+from pydicom import Dataset
+from pydicom.filereader import read_dataset
+from pydicom.valuerep import PersonName
+
+from gateway.dicom.header import DEFLATED, EXPLICIT_BIG, IMPLICIT_LITTLE
+from gateway.errors import Undecodable
+from gateway.model import SeriesIdentity, StudyIdentity
+
+REPEATED = (
+    "PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex",
+    "PatientAge", "OtherPatientIDsSequence",
+    "StudyDate", "StudyTime", "StudyID", "StudyDescription", "AccessionNumber",
+    "IssuerOfAccessionNumberSequence", "ReferringPhysicianName",
+    "PerformingPhysicianName", "OperatorsName", "RequestAttributesSequence",
+    "ProcedureCodeSequence", "TimezoneOffsetFromUTC",
+    "Manufacturer", "ManufacturerModelName", "DeviceSerialNumber", "SoftwareVersions",
+    "InstitutionName", "InstitutionAddress", "InstitutionalDepartmentName", "StationName",
+    "BodyPartExamined", "ProtocolName", "BurnedInAnnotation",
+)  # fmt: skip
+"""Attributes of the source that every derived instance repeats: copied, never invented."""
+
+
+def read(data: bytes, transfer_syntax_uid: str) -> tuple[StudyIdentity, SeriesIdentity]:
+    """Read a data set up to its pixel data. Raises Undecodable.
+
+    Text is decoded by the Specific Character Set the data set declares.
+    """
+    ds = _read(data, transfer_syntax_uid)
+    try:
+        return _identity(ds)
+    except (ValueError, TypeError, LookupError) as error:
+        raise Undecodable(f"An identifying attribute cannot be read: {error}.") from error
+
+
+def _identity(ds: Dataset) -> tuple[StudyIdentity, SeriesIdentity]:
+    declared = ds.get("ImagesInAcquisition")
+    study = StudyIdentity(
+        study_instance_uid=str(ds.get("StudyInstanceUID", "")),
+        patient_id=_text(ds, "PatientID"),
+        patient_name=_text(ds, "PatientName"),
+        patient_birth_date=_text(ds, "PatientBirthDate"),
+        patient_sex=_text(ds, "PatientSex"),
+        accession_number=_text(ds, "AccessionNumber"),
+        study_date=_text(ds, "StudyDate"),
+        study_time=_text(ds, "StudyTime"),
+        study_description=_text(ds, "StudyDescription"),
+        declared_count=int(declared) if declared not in (None, "") else None,
+        attributes=repeated_attributes(ds),
+    )
+    series = SeriesIdentity(
+        series_instance_uid=str(ds.get("SeriesInstanceUID", "")),
+        modality=_text(ds, "Modality"),
+        series_number=_text(ds, "SeriesNumber"),
+        series_description=_text(ds, "SeriesDescription"),
+    )
+    return study, series
+
+
+def repeated_attributes(ds: Dataset) -> dict[str, Any]:
+    """Return the REPEATED attributes that are present, as DICOM JSON (PS3.18 Annex F)."""
+    kept = Dataset()
+    ds.decode()
+    for keyword in REPEATED:
+        if keyword in ds:
+            kept[keyword] = ds[keyword]
+    json: dict[str, Any] = kept.to_json_dict(suppress_invalid_tags=True)
+    return json
+
+
+def as_dataset(attributes: Mapping[str, Any]) -> Dataset:
+    """Return the data set that `repeated_attributes` came from."""
+    return Dataset.from_json(dict(attributes))
+
+
+def _read(data: bytes, transfer_syntax_uid: str) -> Dataset:
+    if transfer_syntax_uid == DEFLATED:
+        data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, 1 << 20)
+    try:
+        return read_dataset(
+            BytesIO(data),
+            is_implicit_VR=transfer_syntax_uid == IMPLICIT_LITTLE,
+            is_little_endian=transfer_syntax_uid != EXPLICIT_BIG,
+            stop_when=lambda tag, _vr, _length: tag >= 0x7FE00010,
+        )
+    except (ValueError, TypeError, LookupError, EOFError, NotImplementedError, OSError) as error:
+        raise Undecodable(f"The data set cannot be read: {error}.") from error
+
+
+def _text(ds: Dataset, keyword: str) -> str:
+    value = ds.get(keyword)
+    if value is None:
+        return ""
+    if isinstance(value, PersonName):
+        return str(value)
+    return str(value).strip()

@@ -1,0 +1,94 @@
+"""Pure: the DICOM file format around a data set (PS3.10 section 7)."""
+
+import struct
+from dataclasses import dataclass
+
+from gateway.dicom import header
+from gateway.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from gateway.errors import Undecodable
+
+PREAMBLE = bytes(128) + b"DICM"
+
+
+@dataclass(frozen=True)
+class FileMeta:
+    """What the file meta information says; data_set_offset counts from the preamble."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    source_ae_title: str
+    data_set_offset: int
+
+
+def encode_file_meta(
+    *,
+    sop_class_uid: str,
+    sop_instance_uid: str,
+    transfer_syntax_uid: str,
+    source_ae_title: str = "",
+) -> bytes:
+    """Return preamble, prefix and file meta information (always Explicit VR Little Endian)."""
+    elements = b"".join(
+        (
+            struct.pack("<HH2s2xL", 0x0002, 0x0001, b"OB", 2) + b"\x00\x01",
+            _element(0x0002, b"UI", sop_class_uid),
+            _element(0x0003, b"UI", sop_instance_uid),
+            _element(0x0010, b"UI", transfer_syntax_uid),
+            _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID),
+            _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME),
+            _element(0x0016, b"AE", source_ae_title) if source_ae_title else b"",
+        )
+    )
+    length = struct.pack("<HH2sHL", 0x0002, 0x0000, b"UL", 4, len(elements))
+    return PREAMBLE + length + elements
+
+
+def parse_file_meta(data: bytes | memoryview) -> FileMeta:
+    """Read the file meta information at the start of `data`. Raises Undecodable."""
+    view = memoryview(data)
+    if bytes(view[128:132]) != b"DICM":
+        raise Undecodable("This is not a DICOM file: the prefix DICM is missing.")
+    values: dict[int, str] = {}
+    position = 132
+    while position + 8 <= len(view):
+        group, element = struct.unpack_from("<HH", view, position)
+        if group != 0x0002:
+            break
+        if bytes(view[position + 4 : position + 6]) == b"OB":
+            (length,) = struct.unpack_from("<L", view, position + 8)
+            start = position + 12
+        else:
+            (length,) = struct.unpack_from("<H", view, position + 6)
+            start = position + 8
+        if start + length > len(view):
+            raise Undecodable("The file meta information is cut off.")
+        values[element] = bytes(view[start : start + length]).decode("ascii", "replace")
+        position = start + length
+    return FileMeta(
+        sop_class_uid=values.get(0x0002, "").strip("\0 "),
+        sop_instance_uid=values.get(0x0003, "").strip("\0 "),
+        transfer_syntax_uid=values.get(0x0010, "").strip("\0 "),
+        source_ae_title=values.get(0x0016, "").strip("\0 "),
+        data_set_offset=position,
+    )
+
+
+def first_fragment(data: bytes | memoryview) -> bytes:
+    """Return the pixel data fragment of a single-frame encapsulated file, padding included.
+
+    data: a whole Part 10 file. Raises Undecodable if its pixel data is not one fragment.
+    """
+    meta = parse_file_meta(data)
+    view = memoryview(data)[meta.data_set_offset :]
+    fragment = header.read(view, meta.transfer_syntax_uid).fragment
+    if fragment is None:
+        raise Undecodable("The pixel data is not one encapsulated fragment.")
+    return bytes(view[fragment.offset : fragment.offset + fragment.size])
+
+
+def _element(element: int, vr: bytes, text: str) -> bytes:
+    value = text.encode("ascii")
+    if len(value) % 2:
+        value += b" " if vr != b"UI" else b"\0"
+    return struct.pack("<HH2sH", 0x0002, element, vr, len(value)) + value

@@ -1,0 +1,1 @@
+"""How received instances are kept: append-only tar files that are durable instance by instance."""

@@ -1,0 +1,132 @@
+"""Reading packs: whole ones after a crash, single members by their range."""
+
+import fcntl
+import mmap
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.errors import IntegrityError, ObjectMissing, StorageUnavailable, Undecodable
+from gateway.packs import index as pack_index
+from gateway.packs import tar
+from gateway.packs.index import Index
+from gateway.packs.writer import storage_error
+
+HEAD_BYTES = 1 << 20
+"""Of a member too large to hold, this much is read to describe it."""
+HELD_BYTES_MAX = 8 << 20
+"""Members up to this size are held in memory whole; larger ones never."""
+
+
+def scan(path: Path) -> tuple[Index, int]:
+    """Read an unsealed pack from its start; returns (index of the whole members, their end).
+
+    Stops at the end mark or at the first member whose bytes do not match its digest: that one
+    was never acknowledged.
+    """
+    size = path.stat().st_size
+    if size < tar.BLOCK:
+        return pack_index.from_records([]), 0
+    rows, position = [], 0
+    with (
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole,
+        memoryview(whole) as view,
+    ):
+        while position + tar.BLOCK <= size:
+            row = _member(view, position)
+            if row is None:
+                break
+            rows.append(row)
+            position += tar.BLOCK + tar.padded(int(row["size"]))
+    return pack_index.from_records(rows), position
+
+
+def _member(view: memoryview, position: int) -> NDArray[np.void] | None:
+    member = tar.decode_header(view[position : position + tar.BLOCK])
+    start = position + tar.BLOCK
+    if member is None or start + member.size > len(view):
+        return None
+    with view[start : start + member.size] as content:
+        if tar.content_digest(content) != member.digest:
+            return None
+        head = bytes(content[: member.size if member.size <= HELD_BYTES_MAX else HEAD_BYTES])
+        try:
+            return pack_index.record(head, offset=start, size=member.size, digest=member.digest)
+        except Undecodable:
+            return None
+
+
+def recover(path: Path) -> Index | None:
+    """Seal a pack whose writer died; None if a living process still writes to it.
+
+    Returns the index, also of a pack that was sealed already.
+    """
+    if pack_index.path_beside(path).exists():
+        return pack_index.load(path)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            index, end = scan(path)
+            os.ftruncate(descriptor, end)
+            os.pwrite(descriptor, tar.END_MARK, end)
+            os.fsync(descriptor)
+            pack_index.save(index, path)
+        finally:
+            os.close(descriptor)
+    except BlockingIOError:
+        return None
+    except OSError as error:
+        raise storage_error(error, path) from error
+    return index
+
+
+def read_range(path: Path, offset: int, size: int) -> bytes:
+    """Return bytes of a pack or any stored file.
+
+    Raises ObjectMissing, IntegrityError if the file is too short, StorageUnavailable.
+    """
+    try:
+        with path.open("rb", buffering=0) as file:
+            data = os.pread(file.fileno(), size, offset)
+    except FileNotFoundError as error:
+        raise ObjectMissing(f"{path.name} is missing from the storage.") from error
+    except OSError as error:
+        raise StorageUnavailable(f"{path.name} cannot be read: {error.strerror}.") from error
+    if len(data) != size:
+        raise IntegrityError(f"{path.name} is shorter than recorded.")
+    return data
+
+
+class PackReader:
+    """Frames of a sealed pack by their range, over one open file."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise ObjectMissing(f"The pack {path.name} is missing from the storage.") from error
+        self._path = path
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return a range. Raises IntegrityError if the pack ends before it."""
+        data = os.pread(self._fd, size, offset)
+        if len(data) != size:
+            raise IntegrityError(f"The pack {self._path.name} is shorter than its index says.")
+        return data
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def pieces(path: Path, offset: int, size: int, *, piece_bytes: int = 1 << 20) -> Iterator[bytes]:
+    """Yield a range of a stored file piece by piece, in constant memory."""
+    end = offset + size
+    while offset < end:
+        count = min(piece_bytes, end - offset)
+        yield read_range(path, offset, count)
+        offset += count

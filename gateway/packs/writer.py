@@ -1,0 +1,164 @@
+"""Appending to a pack: an instance is durable when the call returns."""
+
+import errno
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from gateway.errors import StorageError, StorageFull, StorageUnavailable
+from gateway.packs import index as pack_index
+from gateway.packs import tar
+from gateway.packs.index import Index
+
+EXTENT_BYTES = 8 << 20
+"""A pack is extended by this many real zeros at a time. Writing inside them costs one device
+write; a growing file, or fallocate's unwritten extents, would add a journal commit each."""
+
+
+class PackWriter:
+    """An open pack. Holds a lock on the file, which the kernel drops if the process dies."""
+
+    def __init__(self, path: Path) -> None:
+        """Create the pack. Raises StorageFull or StorageUnavailable."""
+        self.path = path
+        self.size_bytes = 0
+        self._allocated = 0
+        try:
+            _make_directory(path.parent)
+            self._fd = os.open(
+                path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_DSYNC | os.O_CLOEXEC, 0o640
+            )
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            pack_index.sync_directory(path.parent)
+        except OSError as error:
+            raise storage_error(error, path) from error
+
+    def append(self, name: str, parts: Sequence[bytes | memoryview], *, digest: bytes) -> int:
+        """Write one member durably and return the offset of its content.
+
+        parts: the content, in pieces; digest: the SHA-256 of all of them. A failed append
+        leaves the pack as it was. Raises StorageFull or StorageUnavailable.
+        """
+        size = sum(len(part) for part in parts)
+        start = self.size_bytes
+        header = tar.encode_header(name, size=size, digest=digest, modified_at=int(time.time()))
+        self._reserve(start + tar.BLOCK + tar.padded(size))
+        # The padding is written too: an abandoned member may have left bytes there.
+        self._write(start, [header, *parts, bytes(tar.padded(size) - size)])
+        self.size_bytes = start + tar.BLOCK + tar.padded(size)
+        return start + tar.BLOCK
+
+    def begin(self, name: str) -> "MemberStream":
+        """Start a member that is too large to hold; see MemberStream."""
+        return MemberStream(self, name)
+
+    def seal(self, index: Index) -> None:
+        """Cut off the zeros, make the index, close. The pack is complete from here on."""
+        try:
+            os.ftruncate(self._fd, self.size_bytes + len(tar.END_MARK))
+            os.fsync(self._fd)
+            pack_index.save(index, self.path)
+        except OSError as error:
+            raise storage_error(error, self.path) from error
+        self.close()
+
+    def discard(self) -> None:
+        """Remove a pack nothing was kept in."""
+        assert self.size_bytes == 0, "a pack with members is never removed"
+        self.path.unlink(missing_ok=True)
+        self.close()
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _reserve(self, end: int) -> None:
+        """Have zeros on disk up to `end` and the end mark behind it."""
+        needed = end + len(tar.END_MARK)
+        if needed <= self._allocated:
+            return
+        target = -(-needed // EXTENT_BYTES) * EXTENT_BYTES
+        zeros = memoryview(bytes(1 << 20))
+        try:
+            # Without O_DSYNC, then one sync: the zeros need not be durable piece by piece.
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                position = self._allocated
+                while position < target:
+                    chunk = zeros[: target - position]
+                    position += os.pwrite(descriptor, chunk, position)
+                os.fdatasync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise storage_error(error, self.path) from error
+        self._allocated = target
+
+    def _write(self, offset: int, buffers: Sequence[bytes | memoryview]) -> None:
+        """Write all of `buffers` at `offset`, durably."""
+        try:
+            written = os.pwritev(self._fd, buffers, offset)
+            total = sum(len(buffer) for buffer in buffers)
+            if written < total:  # a signal, or the file system's limit per call
+                rest = b"".join(bytes(buffer) for buffer in buffers)[written:]
+                while rest:
+                    count = os.pwrite(self._fd, rest, offset + written)
+                    written, rest = written + count, rest[count:]
+        except OSError as error:
+            raise storage_error(error, self.path) from error
+
+
+class MemberStream:
+    """A member written in pieces. Its header goes last: until then it does not exist.
+
+    One that is never committed is overwritten by the next.
+    """
+
+    def __init__(self, pack: PackWriter, name: str) -> None:
+        self._pack, self._name = pack, name
+        self._start = pack.size_bytes
+        self._digest = hashlib.sha256()
+        self.size_bytes = 0
+
+    def write(self, piece: bytes | memoryview) -> None:
+        end = self._start + tar.BLOCK + tar.padded(self.size_bytes + len(piece))
+        self._pack._reserve(end)
+        self._pack._write(self._start + tar.BLOCK + self.size_bytes, [piece])
+        self._digest.update(piece)
+        self.size_bytes += len(piece)
+
+    def commit(self) -> tuple[int, bytes]:
+        """Make the member exist; returns the offset and the SHA-256 of its content."""
+        digest = self._digest.digest()
+        padding = tar.padded(self.size_bytes) - self.size_bytes
+        if padding:  # an abandoned, longer member may have left bytes here
+            content_end = self._start + tar.BLOCK + self.size_bytes
+            self._pack._write(content_end, [bytes(padding)])
+        header = tar.encode_header(
+            self._name, size=self.size_bytes, digest=digest, modified_at=int(time.time())
+        )
+        self._pack._write(self._start, [header])
+        self._pack.size_bytes = self._start + tar.BLOCK + tar.padded(self.size_bytes)
+        return self._start + tar.BLOCK, digest
+
+
+def storage_error(error: OSError, path: Path) -> StorageError:
+    """Translate what the operating system says about a write."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageFull(f"There is no room left for {path.name}.")
+    return StorageUnavailable(f"{path.name} cannot be written: {error.strerror}.")
+
+
+def _make_directory(directory: Path) -> None:
+    """Create a directory and its parents, each durable in its parent."""
+    missing = []
+    while not directory.exists():
+        missing.append(directory)
+        directory = directory.parent
+    for one in reversed(missing):
+        one.mkdir(exist_ok=True, mode=0o750)
+        pack_index.sync_directory(one.parent)
