@@ -1,44 +1,56 @@
 """Which instances of a Series are kept already: the same again is no error, other bytes are."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gateway.packs import index as pack_index
 
 
-class KnownInstances:
-    """SOP Instance UIDs of a Series with the digests of their contents.
+class Place(NamedTuple):
+    """Where an instance lies: a Part 10 file at a range of a pack."""
 
-    What sealed packs hold lies in two sorted arrays (96 bytes an instance); what this
-    association adds, in a dict that the pack's roll-over keeps small.
+    pack: Path
+    offset: int
+    size: int
+
+
+class KnownInstances:
+    """SOP Instance UIDs of a Series and where each was kept first.
+
+    What sealed packs hold lies in sorted arrays (84 bytes an instance); what this association
+    adds, in a dict that the pack's roll-over keeps small.
     """
 
     def __init__(self, directory: Path) -> None:
         """Load what the sealed packs in a Series' directory hold."""
-        uids: list[NDArray[np.bytes_]] = []
-        digests: list[NDArray[np.uint8]] = []
-        for path in sorted(directory.glob("*.npy")) if directory.is_dir() else ():
-            index = pack_index.load(path.with_suffix(".tar"))
-            uids.append(np.asarray(index["sop_instance_uid"]))
-            digests.append(np.asarray(index["digest"]))
-        every = np.concatenate(uids) if uids else np.zeros(0, "S64")
-        order = np.argsort(every, kind="stable")
-        self._uids = every[order]
-        self._digests = np.concatenate(digests)[order] if digests else np.zeros((0, 32), "u1")
-        self._fresh: dict[str, bytes] = {}
+        self._packs = sorted(directory.glob("*.npy")) if directory.is_dir() else []
+        self._packs = [path.with_suffix(".tar") for path in self._packs]
+        indexes = [pack_index.load(path) for path in self._packs]
+        empty = np.zeros(0, pack_index.RECORD)
+        uids = np.concatenate(
+            [empty["sop_instance_uid"], *(i["sop_instance_uid"] for i in indexes)]
+        )
+        order = np.argsort(uids, kind="stable")  # of two with one UID, the one kept first
+        self._uids = uids[order]
+        self._offsets = np.concatenate([empty["offset"], *(i["offset"] for i in indexes)])[order]
+        self._sizes = np.concatenate([empty["size"], *(i["size"] for i in indexes)])[order]
+        numbers = np.repeat(np.arange(len(indexes)), [len(i) for i in indexes])
+        self._pack_numbers = numbers[order].astype("u4")
+        self._fresh: dict[str, Place] = {}
 
-    def digest(self, sop_instance_uid: str) -> bytes | None:
-        """Return the digest an instance was first kept with, or None if it is new."""
+    def place(self, sop_instance_uid: str) -> Place | None:
+        """Return where an instance was kept first, or None if it is new."""
         fresh = self._fresh.get(sop_instance_uid)
         if fresh is not None:
             return fresh
         wanted = sop_instance_uid.encode()
         at = int(np.searchsorted(self._uids, wanted))
-        if at < len(self._uids) and self._uids[at] == wanted:
-            return bytes(self._digests[at])
-        return None
+        if at == len(self._uids) or self._uids[at] != wanted:
+            return None
+        pack = self._packs[int(self._pack_numbers[at])]
+        return Place(pack, int(self._offsets[at]), int(self._sizes[at]))
 
-    def add(self, sop_instance_uid: str, digest: bytes) -> None:
-        self._fresh[sop_instance_uid] = digest
+    def add(self, sop_instance_uid: str, place: Place) -> None:
+        self._fresh[sop_instance_uid] = place

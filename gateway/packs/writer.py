@@ -98,7 +98,7 @@ class PackWriter:
             raise storage_error(error, self.path) from error
         self._allocated = target
 
-    def _write(self, offset: int, buffers: Sequence[bytes | memoryview]) -> None:
+    def _write(self, offset: int, buffers: Sequence[bytes | bytearray | memoryview]) -> None:
         """Write all of `buffers` at `offset`, durably."""
         try:
             written = os.pwritev(self._fd, buffers, offset)
@@ -124,7 +124,7 @@ class MemberStream:
         self._digest = hashlib.sha256()
         self.size_bytes = 0
 
-    def write(self, piece: bytes | memoryview) -> None:
+    def write(self, piece: bytes | bytearray | memoryview) -> None:
         end = self._start + tar.BLOCK + tar.padded(self.size_bytes + len(piece))
         self._pack._reserve(end)
         self._pack._write(self._start + tar.BLOCK + self.size_bytes, [piece])

@@ -18,7 +18,7 @@ class SettleFacts:
     """What is known about a study that is still receiving."""
 
     study_id: int
-    open_pack_count: int
+    open_pack_count: int  # open, or of an association that still goes on
     broken_pack_count: int  # packs whose association broke off and was not followed by a good one
     instance_count: int  # in sealed packs
     declared_count: int | None
@@ -36,7 +36,11 @@ def receiving(session: Session) -> list[SettleFacts]:
     return [
         SettleFacts(
             study_id=row.id,
-            open_pack_count=_count(session, row.id, Pack.state == PackState.OPEN),
+            open_pack_count=_count(
+                session,
+                row.id,
+                or_(Pack.state == PackState.OPEN, Pack.outcome == AssociationOutcome.OPEN),
+            ),
             broken_pack_count=_broken(session, row.id),
             instance_count=session.scalar(
                 select(func.coalesce(func.sum(Pack.instance_count), 0)).where(

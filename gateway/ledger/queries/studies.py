@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
 from gateway.errors import NotFound
@@ -17,7 +17,7 @@ from gateway.ledger.schema import (
     Study,
     Transfer,
 )
-from gateway.model import DerivedRole, PackState, StudyState
+from gateway.model import AssociationOutcome, DerivedRole, PackState, StudyState
 
 PAGE_MAX = 500
 
@@ -52,22 +52,18 @@ def lines(
     offset: int = 0,
 ) -> list[StudyLine]:
     """Return studies, the latest first. search: part of a name, or the start of an id or UID."""
-    query = select(Study)
-    if state is not None:
-        query = query.where(Study.state == state)
-    if search:
-        escaped = search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        query = query.where(
-            or_(
-                Study.patient_name.ilike(f"%{escaped}%", escape="\\"),
-                Study.patient_id.ilike(f"{escaped}%", escape="\\"),
-                Study.accession_number.ilike(f"{escaped}%", escape="\\"),
-                Study.study_instance_uid.like(f"{escaped}%", escape="\\"),
-            )
-        )
+    query = select(Study).where(*_matching(search, state))
     query = query.order_by(Study.last_received_at.desc(), Study.id.desc())
     rows = session.scalars(query.limit(min(limit, PAGE_MAX)).offset(offset)).all()
     return [_line(session, row) for row in rows]
+
+
+def count(session: Session, *, search: str = "", state: StudyState | None = None) -> int:
+    """Return how many studies `lines` would go through."""
+    return (
+        session.scalar(select(func.count()).select_from(Study).where(*_matching(search, state)))
+        or 0
+    )
 
 
 def count_by_state(session: Session) -> dict[StudyState, int]:
@@ -108,7 +104,18 @@ def packs(session: Session, study_id: int) -> list[PackLine]:
 
 
 def open_packs(session: Session) -> list[Pack]:
-    return list(session.scalars(select(Pack).where(Pack.state == PackState.OPEN)))
+    """Return packs that are open, or whose association was never closed."""
+    unfinished = or_(Pack.state == PackState.OPEN, Pack.outcome == AssociationOutcome.OPEN)
+    return list(session.scalars(select(Pack).where(unfinished)))
+
+
+def pack_keys(session: Session) -> set[str]:
+    """Return the storage keys of all packs."""
+    return set(session.scalars(select(Pack.storage_key)))
+
+
+def pack_id(session: Session, storage_key: str) -> int | None:
+    return session.scalar(select(Pack.id).where(Pack.storage_key == storage_key))
 
 
 def derived(session: Session, study_id: int) -> list[Derived]:
@@ -158,6 +165,23 @@ def quarantine(
     if study_instance_uid is not None:
         query = query.where(Quarantine.study_instance_uid == study_instance_uid)
     return list(session.scalars(query))
+
+
+def _matching(search: str, state: StudyState | None) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if state is not None:
+        conditions.append(Study.state == state)
+    if search:
+        escaped = search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        conditions.append(
+            or_(
+                Study.patient_name.ilike(f"%{escaped}%", escape="\\"),
+                Study.patient_id.ilike(f"{escaped}%", escape="\\"),
+                Study.accession_number.ilike(f"{escaped}%", escape="\\"),
+                Study.study_instance_uid.like(f"{escaped}%", escape="\\"),
+            )
+        )
+    return conditions
 
 
 def _line(session: Session, row: Study) -> StudyLine:

@@ -1,5 +1,6 @@
 """Transfers: the list an operator watches, and what a worker needs to send one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import func, select
@@ -99,6 +100,19 @@ def commitments(session: Session, transfer_id: int) -> list[Commitment]:
             .order_by(Commitment.id.desc())
         )
     )
+
+
+def item_counts(session: Session, transfer_ids: Sequence[int]) -> dict[int, dict[ItemState, int]]:
+    """Return the items of each transfer counted by state."""
+    rows = session.execute(
+        select(TransferItem.transfer_id, TransferItem.state, func.count())
+        .where(TransferItem.transfer_id.in_(transfer_ids))
+        .group_by(TransferItem.transfer_id, TransferItem.state)
+    )
+    counts: dict[int, dict[ItemState, int]] = {one: {} for one in transfer_ids}
+    for transfer_id, state, number in rows:
+        counts[transfer_id][state] = number
+    return counts
 
 
 def count_by_state(session: Session) -> dict[TransferState, int]:

@@ -85,6 +85,11 @@ def close_association(
     now: datetime,
 ) -> None:
     session.execute(
+        update(Pack)
+        .where(Pack.association_id == association_id, Pack.outcome == AssociationOutcome.OPEN)
+        .values(outcome=outcome)
+    )
+    session.execute(
         update(Association)
         .where(Association.id == association_id, Association.outcome == AssociationOutcome.OPEN)
         .values(
@@ -184,7 +189,10 @@ def seal_pack(
     size_bytes: int,
     now: datetime,
 ) -> None:
-    """Close a pack. A second call changes nothing."""
+    """Close a pack. A second call changes nothing.
+
+    outcome is OPEN for a full pack whose association goes on; close_association settles it.
+    """
     pack = session.get(Pack, pack_id, populate_existing=True)
     if pack is None:
         raise NotFound(f"There is no pack {pack_id}.")

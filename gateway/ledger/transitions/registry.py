@@ -205,12 +205,15 @@ def record_echo(session: Session, name: str, *, ok: bool, detail: str, now: date
     row.echo_at, row.echo_ok, row.echo_detail = now, ok, detail[:400]
 
 
-def send_now(session: Session, study_id: int, destination_name: str, *, now: datetime) -> int:
+def send_now(
+    session: Session, study_id: int, destination_name: str, *, now: datetime, actor: str
+) -> int:
     """Plan the transfer of a ready study to a destination no route names; returns its id."""
     study = session.get(Study, study_id)
     if study is None or study.state is not StudyState.READY:
         raise NotFound(f"There is no ready study {study_id}.")
-    return transfers.plan_one(session, study, destination(session, destination_name).id, now=now)
+    target = destination(session, destination_name)
+    return transfers.plan_one(session, study, target.id, now=now, actor=actor)
 
 
 def destination(session: Session, name: str) -> Destination:

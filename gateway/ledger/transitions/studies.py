@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from gateway.errors import GatewayError, StaleTransition, TransitionRefused
 from gateway.ledger.schema import Derived, KeyFrame, Pack, Study
 from gateway.ledger.transitions import moves, transfers
 from gateway.model import (
+    AssociationOutcome,
     Claim,
     DerivedRole,
     KeyFrameReason,
@@ -62,13 +63,16 @@ def settle(
 ) -> None:
     """Declare a study complete, by the rule that said so.
 
-    Raises TransitionRefused while one of its packs is still open: frames would be left out.
+    Raises TransitionRefused while an association still brings instances of it.
     """
     row = moves.study(session, study_id)
     still_open = session.scalar(
         select(func.count())
         .select_from(Pack)
-        .where(Pack.study_id == study_id, Pack.state == PackState.OPEN)
+        .where(
+            Pack.study_id == study_id,
+            or_(Pack.state == PackState.OPEN, Pack.outcome == AssociationOutcome.OPEN),
+        )
     )
     if still_open:
         raise TransitionRefused("Instances of this study are arriving right now.")

@@ -47,7 +47,14 @@ def plan(session: Session, study: Study, *, now: datetime) -> None:
         plan_one(session, study, destination_id, now=now)
 
 
-def plan_one(session: Session, study: Study, destination_id: int, *, now: datetime) -> int:
+def plan_one(
+    session: Session,
+    study: Study,
+    destination_id: int,
+    *,
+    now: datetime,
+    actor: str = "gateway",
+) -> int:
     """Plan one transfer unless it is planned already; returns its id.
 
     What the destination acknowledged in an earlier transfer is not sent again.
@@ -108,6 +115,7 @@ def plan_one(session: Session, study: Study, destination_id: int, *, now: dateti
         study_id=study.id,
         to_state=TransferState.PENDING,
         detail=f"to destination {destination_id}",
+        actor=actor,
     )
     return transfer.id
 
@@ -285,7 +293,12 @@ def commitment_failed(
     row.next_attempt_at = now + timedelta(seconds=retry_after_s)
     row.reason, row.remedy = f"Not committed: {error}"[:1000], error.remedy
     events.append(
-        session, "transfer", transfer_id, "commitment-failed", now=now, study_id=row.study_id,
+        session,
+        "transfer",
+        transfer_id,
+        "commitment-failed",
+        now=now,
+        study_id=row.study_id,
         detail=str(error),
     )
 

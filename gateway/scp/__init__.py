@@ -1,0 +1,1 @@
+"""The DICOM listener: who may associate, what is received, where it is kept."""

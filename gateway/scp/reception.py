@@ -1,0 +1,172 @@
+"""One association's instances on their way into packs: check, keep, record, answer.
+
+All of it runs in one thread, the one that reads the association's socket.
+"""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from gateway import log
+from gateway.dicom import header, uids
+from gateway.errors import (
+    GatewayError,
+    IdentityConflict,
+    LedgerError,
+    ReceiveError,
+    StorageError,
+)
+from gateway.ledger.engine import Ledger
+from gateway.ledger.transitions import reception as record
+from gateway.ledger.transitions.reception import AssociationCounts
+from gateway.model import AssociationOutcome, Disposition, QuarantineNote
+from gateway.scp.aside import keep_aside
+from gateway.scp.checks import checked_identity
+from gateway.scp.incoming import Instance, SeriesPack
+from gateway.scp.wire.command import StoreRequest
+from gateway.settings import Settings
+from gateway.status import CANNOT_UNDERSTAND, SUCCESS
+
+REFUSED_KEPT_MAX = 1000
+"""Of one association, the bytes of no more refused instances than this are kept aside."""
+
+_logger = log.get(__name__)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """The two ends of an association."""
+
+    association_id: str
+    calling_ae_title: str
+    called_ae_title: str
+    address: str
+
+
+class Reception:
+    """What one association sends. `begin` starts an instance; `close` seals the packs."""
+
+    def __init__(
+        self, settings: Settings, ledger: Ledger, peer: Peer, *, now: Callable[[], datetime]
+    ) -> None:
+        self.settings, self.ledger, self.peer, self.now = settings, ledger, peer, now
+        self._packs: dict[tuple[str, str], SeriesPack] = {}
+        self._received = self._duplicates = self._refused = 0
+
+    def begin(self, request: StoreRequest, transfer_syntax_uid: str) -> Instance:
+        return Instance(self, request, transfer_syntax_uid)
+
+    def keep(self, instance: Instance) -> tuple[int, str]:
+        """Decide about a whole instance; returns the status and a comment for the sender.
+
+        1. Its identity must be complete, legal and what the request said.
+        2. The same instance again is Success; the same UID with other bytes is refused.
+        3. It is appended to the pack of its Series: durable before Success is answered.
+        """
+        try:
+            return self._keep(instance)
+        except ReceiveError as error:
+            return self._refuse(instance, error)
+        except (StorageError, LedgerError) as error:
+            _logger.error("receive.failed", code=error.code, error=str(error))
+            self._refused += 1
+            return error.status, error.code
+        except Exception:
+            _logger.exception("receive.unexpected", association=self.peer.association_id)
+            self._refused += 1
+            return CANNOT_UNDERSTAND, "unexpected failure, see the gateway's log"
+
+    def _keep(self, instance: Instance) -> tuple[int, str]:
+        # Step 1.
+        instance.raise_if_failed()
+        found = header.read(instance.head, instance.transfer_syntax_uid)
+        study_uid, series_uid = checked_identity(found, instance.request)
+        pack = self.series_pack(study_uid, series_uid)
+        # Step 2.
+        known = pack.known.place(instance.request.sop_instance_uid)
+        if known is not None:
+            if instance.equals(known):
+                self._duplicates += 1
+                return SUCCESS, ""
+            raise IdentityConflict(
+                f"{instance.request.sop_instance_uid} is kept already, with other contents."
+            )
+        # Step 3.
+        pack.keep(instance)
+        self._received += 1
+        return SUCCESS, ""
+
+    def series_pack(self, study_uid: str, series_uid: str) -> SeriesPack:
+        key = (study_uid, series_uid)
+        if key not in self._packs:
+            self._packs[key] = SeriesPack(self, study_uid, series_uid)
+        return self._packs[key]
+
+    def _refuse(self, instance: Instance, error: ReceiveError) -> tuple[int, str]:
+        self._refused += 1
+        _logger.warning("receive.refused", code=error.code, calling=self.peer.calling_ae_title)
+        uid = instance.request.sop_instance_uid
+        try:
+            storage_key = ""
+            if self._refused <= REFUSED_KEPT_MAX:
+                storage_key = keep_aside(
+                    self.settings.quarantine_dir, self.settings.home, instance.kept_parts(),
+                    now=self.now(),
+                )  # fmt: skip
+            note = QuarantineNote(
+                code=error.code,
+                reason=str(error),
+                disposition=Disposition.REFUSED,
+                status=error.status,
+                calling_ae_title=self.peer.calling_ae_title,
+                association_id=self.peer.association_id,
+                study_instance_uid=_study_uid(instance),
+                sop_instance_uid=uid if uids.is_valid(uid) else "",
+                storage_key=storage_key,
+                size_bytes=instance.size_bytes,
+            )
+            with self.ledger.transaction() as session:
+                record.quarantine(session, note, now=self.now())
+        except (StorageError, LedgerError) as trouble:  # refused all the same; said in the log
+            _logger.error("receive.quarantine-failed", code=trouble.code, error=str(trouble))
+        return error.status, error.code
+
+    def report_progress(self) -> None:
+        """Show in the ledger how far the open packs have come."""
+        for pack in list(self._packs.values()):
+            pack.report_progress()
+
+    def close(self, outcome: AssociationOutcome) -> None:
+        """Seal what is open and record how the association ended."""
+        for pack in self._packs.values():
+            try:
+                pack.close(outcome)
+            except GatewayError as error:  # recovery seals it at the next start
+                _logger.error("receive.seal-failed", code=error.code, error=str(error))
+        counts = AssociationCounts(self._received, self._duplicates, self._refused)
+        try:
+            with self.ledger.transaction() as session:
+                record.close_association(
+                    session, self.peer.association_id, outcome, counts, now=self.now()
+                )
+        except LedgerError as error:
+            _logger.error("receive.close-failed", code=error.code, error=str(error))
+        _logger.info(
+            "association.closed", calling=self.peer.calling_ae_title, outcome=str(outcome),
+            received=self._received, duplicates=self._duplicates, refused=self._refused,
+        )  # fmt: skip
+
+
+def new_association_id() -> str:
+    return uuid.uuid4().hex
+
+
+def _study_uid(instance: Instance) -> str:
+    """Return the Study Instance UID of a refused instance if it can be told; never raises."""
+    try:
+        found = header.read(instance.head, instance.transfer_syntax_uid)
+    except ReceiveError:
+        return ""
+    uid = found.text(header.STUDY_INSTANCE_UID)
+    return uid if uids.is_valid(uid) else ""

@@ -1,0 +1,77 @@
+"""Pure: the two command sets of C-STORE (PS3.7 9.3.1), always Implicit VR Little Endian."""
+
+import struct
+from dataclasses import dataclass
+
+C_STORE_RQ, C_STORE_RSP = 0x0001, 0x8001
+NO_DATA_SET = 0x0101
+
+_ELEMENT = struct.Struct("<HHL")
+_AFFECTED_SOP_CLASS_UID, _COMMAND_FIELD, _MESSAGE_ID = 0x0002, 0x0100, 0x0110
+_DATA_SET_TYPE, _STATUS, _ERROR_COMMENT = 0x0800, 0x0900, 0x0902
+_RESPONDED_TO, _AFFECTED_SOP_INSTANCE_UID = 0x0120, 0x1000
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRequest:
+    message_id: int
+    sop_class_uid: str
+    sop_instance_uid: str
+    """As sent: check before use."""
+
+
+def decode(command_set: bytes | bytearray) -> StoreRequest | None:
+    """Return a C-STORE-RQ with a data set; None for any other or unreadable command."""
+    values: dict[int, bytes] = {}
+    position, end = 0, len(command_set)
+    while position + _ELEMENT.size <= end:
+        group, element, length = _ELEMENT.unpack_from(command_set, position)
+        start = position + _ELEMENT.size
+        position = start + length
+        if group != 0x0000 or position > end:
+            return None
+        values[element] = bytes(command_set[start:position])
+    if _us(values, _COMMAND_FIELD) != C_STORE_RQ or _us(values, _DATA_SET_TYPE) == NO_DATA_SET:
+        return None
+    message_id = _us(values, _MESSAGE_ID)
+    if message_id is None:
+        return None
+    return StoreRequest(
+        message_id,
+        _ui(values, _AFFECTED_SOP_CLASS_UID),
+        _ui(values, _AFFECTED_SOP_INSTANCE_UID),
+    )
+
+
+def encode_response(request: StoreRequest, status: int, comment: str = "") -> bytes:
+    """Return the C-STORE-RSP. comment: Error Comment (0000,0902), cut to 64 characters."""
+    elements = b"".join(
+        (
+            _element(_AFFECTED_SOP_CLASS_UID, _even(request.sop_class_uid, b"\0")),
+            _element(_COMMAND_FIELD, struct.pack("<H", C_STORE_RSP)),
+            _element(_RESPONDED_TO, struct.pack("<H", request.message_id)),
+            _element(_DATA_SET_TYPE, struct.pack("<H", NO_DATA_SET)),
+            _element(_STATUS, struct.pack("<H", status)),
+            _element(_ERROR_COMMENT, _even(comment[:64], b" ")) if comment else b"",
+            _element(_AFFECTED_SOP_INSTANCE_UID, _even(request.sop_instance_uid, b"\0")),
+        )
+    )
+    return _element(0x0000, struct.pack("<L", len(elements))) + elements
+
+
+def _us(values: dict[int, bytes], element: int) -> int | None:
+    raw = values.get(element, b"")
+    return int.from_bytes(raw, "little") if len(raw) == 2 else None
+
+
+def _ui(values: dict[int, bytes], element: int) -> str:
+    return values.get(element, b"").decode("ascii", "replace").rstrip("\0 ")
+
+
+def _element(element: int, value: bytes) -> bytes:
+    return _ELEMENT.pack(0x0000, element, len(value)) + value
+
+
+def _even(text: str, pad: bytes) -> bytes:
+    value = text.encode("ascii", "replace")
+    return value + pad if len(value) % 2 else value

@@ -1,0 +1,52 @@
+"""Pure: the P-DATA-TF PDU (PS3.8 9.3.5) and its presentation data values (PS3.8 Annex E)."""
+
+import struct
+from collections.abc import Iterator
+
+P_DATA_TF = 0x04
+A_ABORT = 0x07
+HEADER = struct.Struct(">BxL")
+"""PDU type, reserved, length of what follows."""
+_PDV = struct.Struct(">LBB")
+
+COMMAND, LAST = 0x01, 0x02
+"""Bits of the message control header (PS3.8 E.2)."""
+
+ABORT_UNEXPECTED_PARAMETER, ABORT_INVALID_VALUE = 0x05, 0x06
+"""Reasons of an A-ABORT by the service provider (PS3.8 9.3.8)."""
+
+
+class MalformedPdu(ValueError):
+    """The bytes are not what PS3.8 allows; the association is aborted."""
+
+
+def values(body: memoryview) -> Iterator[tuple[int, int, memoryview]]:
+    """Yield (presentation context id, control header, fragment) of a P-DATA-TF body.
+
+    Raises MalformedPdu if the item lengths do not add up.
+    """
+    position, end = 0, len(body)
+    while position < end:
+        if end - position < _PDV.size:
+            raise MalformedPdu("a presentation data value is cut off")
+        length, context_id, control = _PDV.unpack_from(body, position)
+        following = position + 4 + length
+        if length < 2 or following > end:
+            raise MalformedPdu("a presentation data value has an impossible length")
+        yield context_id, control, body[position + 6 : following]
+        position = following
+
+
+def encode_value(context_id: int, control: int, fragment: bytes | memoryview) -> bytes:
+    """Return a P-DATA-TF PDU with one presentation data value."""
+    size = len(fragment)
+    return (
+        HEADER.pack(P_DATA_TF, size + 6)
+        + _PDV.pack(size + 2, context_id, control)
+        + bytes(fragment)
+    )
+
+
+def encode_abort(reason: int) -> bytes:
+    """Return an A-ABORT PDU whose source is the service provider."""
+    return HEADER.pack(A_ABORT, 4) + bytes((0, 0, 2, reason))

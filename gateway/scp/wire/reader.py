@@ -1,0 +1,237 @@
+"""Reading an established association: C-STORE here, everything else by pynetdicom.
+
+pynetdicom's upper-layer thread calls `_read_pdu_data` whenever the socket is readable. A
+StoreReader takes the place of that method on one association. It reads into one reused
+buffer, parses PDUs where they lie, hands data set fragments to the Reception and answers
+from the same thread, so nothing else writes to the socket meanwhile. Whatever is not
+C-STORE goes back to pynetdicom as if it had read it itself.
+"""
+
+import select
+import socket
+import time
+from typing import Any, Protocol
+
+from gateway import log
+from gateway.scp.wire import command, pdu
+from gateway.scp.wire.command import StoreRequest
+
+COMMAND_SET_BYTES_MAX = 64 << 10
+NEGOTIATION_PDU_BYTES_MAX = 1 << 20
+"""A-ASSOCIATE-RQ with 128 contexts of 20 syntaxes is about 170 KB."""
+LINGER_MS = 20
+"""Silence after which the thread goes back to pynetdicom's own loop."""
+
+_logger = log.get(__name__)
+
+
+class Incoming(Protocol):
+    """One instance on its way in."""
+
+    def write(self, fragment: memoryview) -> None: ...
+    def finish(self) -> tuple[int, str]:
+        """Keep the instance; returns (status, error comment)."""
+        ...
+
+
+class Receiver(Protocol):
+    def begin(self, request: StoreRequest, transfer_syntax_uid: str) -> Incoming: ...
+
+
+class _Message:
+    """What has arrived of one message on one presentation context."""
+
+    def __init__(self) -> None:
+        self.command = bytearray()
+        self.command_values: list[bytes] = []  # as PDUs, for pynetdicom
+        self.request: StoreRequest | None = None
+        self.incoming: Incoming | None = None
+        self.foreign = False  # not C-STORE: pass the data set through
+
+
+class StoreReader:
+    """Takes over reading for one association; see the module docstring."""
+
+    def __init__(self, assoc: Any, receiver: Receiver, *, pdu_bytes_max: int) -> None:
+        self._assoc, self._dul, self._receiver = assoc, assoc.dul, receiver
+        self._pdu_bytes_max = pdu_bytes_max
+        self._buffer = bytearray(2 * (pdu_bytes_max + pdu.HEADER.size))
+        self._start = self._end = 0
+        self._messages: dict[int, _Message] = {}
+        self._syntaxes: dict[int, str] = {}
+        self._pynetdicom_read = self._dul._read_pdu_data
+        self._dul._read_pdu_data = self.read
+
+    def read(self) -> None:
+        """Read what the socket holds. Runs in pynetdicom's upper-layer thread."""
+        sock: socket.socket | None = self._dul.socket.socket
+        if sock is None:
+            self._dul.event_queue.put("Evt17")
+        elif self._dul.state_machine.current_state == "Sta6":  # ready for data transfer
+            self._read_established(sock)
+        else:
+            self._read_negotiation(sock)
+
+    def _read_negotiation(self, sock: socket.socket) -> None:
+        """Let pynetdicom read a PDU, unless it announces an absurd length."""
+        head = sock.recv(pdu.HEADER.size, socket.MSG_PEEK) if _is_plain(sock) else b""
+        if len(head) == pdu.HEADER.size:
+            _, length = pdu.HEADER.unpack(head)
+            if length > NEGOTIATION_PDU_BYTES_MAX:
+                self._abort(sock, pdu.ABORT_INVALID_VALUE, "a PDU announced an absurd length")
+                return
+        self._pynetdicom_read()
+
+    def _read_established(self, sock: socket.socket) -> None:
+        poll = select.poll()
+        poll.register(sock, select.POLLIN)
+        while True:
+            if not self._fill(sock):
+                return
+            try:
+                self._consume(sock)
+            except pdu.MalformedPdu as error:
+                self._abort(sock, pdu.ABORT_INVALID_VALUE, str(error))
+                return
+            self._dul._idle_timer.restart()
+            if not self._dul.event_queue.empty() or not self._dul.to_provider_queue.empty():
+                return  # pynetdicom has something to say or to do
+            if not _pending(sock) and not poll.poll(LINGER_MS):
+                return
+
+    def _fill(self, sock: socket.socket) -> bool:
+        """Receive once into the buffer; False if the connection is gone."""
+        if self._start == self._end:
+            self._start = self._end = 0
+        elif len(self._buffer) - self._end < self._pdu_bytes_max:
+            rest = self._end - self._start
+            self._buffer[:rest] = self._buffer[self._start : self._end]
+            self._start, self._end = 0, rest
+        try:
+            count = sock.recv_into(memoryview(self._buffer)[self._end :])
+        except OSError:
+            count = 0
+        if count == 0:
+            self._dul.event_queue.put("Evt17")  # transport connection closed
+            return False
+        self._end += count
+        return True
+
+    def _consume(self, sock: socket.socket) -> None:
+        """Take every whole PDU out of the buffer."""
+        view = memoryview(self._buffer)
+        while self._end - self._start >= pdu.HEADER.size:
+            kind, length = pdu.HEADER.unpack_from(view, self._start)
+            body = self._start + pdu.HEADER.size
+            if length > self._pdu_bytes_max:
+                raise pdu.MalformedPdu("a PDU is longer than we offered to receive")
+            if body + length > self._end:
+                return
+            following = body + length
+            if kind == pdu.P_DATA_TF:
+                for context_id, control, fragment in pdu.values(view[body:following]):
+                    self._take(sock, context_id, control, fragment)
+            else:
+                self._hand_over(bytes(view[self._start : following]))
+            self._start = following
+
+    def _take(
+        self, sock: socket.socket, context_id: int, control: int, fragment: memoryview
+    ) -> None:
+        message = self._messages.get(context_id)
+        if message is None:
+            message = self._messages[context_id] = _Message()
+        if control & pdu.COMMAND:
+            self._take_command(message, context_id, control, fragment)
+        elif message.foreign:
+            self._hand_over(pdu.encode_value(context_id, control, fragment))
+        elif message.incoming is not None and message.request is not None:
+            message.incoming.write(fragment)
+            if control & pdu.LAST:
+                status, comment = message.incoming.finish()
+                response = command.encode_response(message.request, status, comment)
+                sock.sendall(pdu.encode_value(context_id, pdu.COMMAND | pdu.LAST, response))
+        else:
+            raise pdu.MalformedPdu("a data set came without its command")
+        if control & pdu.LAST and not control & pdu.COMMAND:
+            del self._messages[context_id]
+
+    def _take_command(
+        self, message: _Message, context_id: int, control: int, fragment: memoryview
+    ) -> None:
+        if message.incoming is not None or message.foreign:
+            raise pdu.MalformedPdu("a command came where a data set was due")
+        message.command += fragment
+        if len(message.command) > COMMAND_SET_BYTES_MAX:
+            raise pdu.MalformedPdu("a command set is too long")
+        message.command_values.append(pdu.encode_value(context_id, control, fragment))
+        if not control & pdu.LAST:
+            return
+        syntax = self._transfer_syntax(context_id)
+        message.request = command.decode(message.command)
+        if message.request is not None and syntax is not None:
+            message.incoming = self._receiver.begin(message.request, syntax)
+            return
+        for one in message.command_values:
+            self._hand_over(one)
+        if _has_data_set(message.command):
+            message.foreign = True
+        else:
+            del self._messages[context_id]
+
+    def _transfer_syntax(self, context_id: int) -> str | None:
+        """Return what was accepted for a context; None if it was not."""
+        if not self._syntaxes:
+            self._syntaxes = {
+                cx.context_id: str(cx.transfer_syntax[0]) for cx in self._assoc.accepted_contexts
+            }
+        return self._syntaxes.get(context_id)
+
+    def _hand_over(self, encoded: bytes) -> None:
+        """Give a PDU to pynetdicom as if it had read it."""
+        try:
+            decoded, event = self._dul._decode_pdu(bytearray(encoded))
+        except (ValueError, KeyError, IndexError, TypeError) as error:
+            _logger.warning("wire.undecodable-pdu", kind=encoded[0], error=str(error))
+            self._dul.event_queue.put("Evt19")
+            return
+        self._dul._recv_pdu.put(decoded)
+        self._dul.event_queue.put(event)
+
+    def _abort(self, sock: socket.socket, reason: int, words: str) -> None:
+        _logger.warning("wire.aborted", reason=words, peer=_peer(sock))
+        try:
+            sock.sendall(pdu.encode_abort(reason))
+            # What is still under way is read and dropped for a moment, or the reset that
+            # closing would cause could overtake the A-ABORT.
+            sock.shutdown(socket.SHUT_WR)
+            sock.settimeout(0.2)
+            deadline = time.monotonic() + 1
+            while time.monotonic() < deadline and sock.recv(1 << 16):
+                pass
+        except OSError:
+            pass
+        self._dul.event_queue.put("Evt17")
+
+
+def _has_data_set(command_set: bytearray) -> bool:
+    """Tell whether Command Data Set Type (0000,0800) announces a data set."""
+    at = command_set.find(b"\x00\x00\x00\x08\x02\x00\x00\x00")
+    return at >= 0 and command_set[at + 8 : at + 10] != b"\x01\x01"
+
+
+def _is_plain(sock: socket.socket) -> bool:
+    return not hasattr(sock, "pending")
+
+
+def _pending(sock: socket.socket) -> bool:
+    """Tell whether a TLS socket has decrypted bytes that polling would not show."""
+    pending = getattr(sock, "pending", None)
+    return bool(pending and pending())
+
+
+def _peer(sock: socket.socket) -> str:
+    try:
+        return str(sock.getpeername()[0])
+    except OSError:
+        return "gone"
