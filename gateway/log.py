@@ -2,18 +2,21 @@
 
 import logging
 import sys
+from pathlib import Path
 
 import structlog
 
 from gateway.settings import Settings
 
 
-def configure(settings: Settings, role: str) -> None:
-    """Send our own and the libraries' log lines to standard error in the chosen format."""
+def configure(settings: Settings, role: str, *, file: Path | None = None) -> None:
+    """Send our own and the libraries' log lines to standard error, or to a file."""
     renderer: structlog.types.Processor = (
         structlog.processors.JSONRenderer()
         if settings.log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=28)
+        else structlog.dev.ConsoleRenderer(
+            colors=file is None and sys.stderr.isatty(), pad_event_to=28
+        )
     )
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -27,7 +30,7 @@ def configure(settings: Settings, role: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler()
+    handler = logging.StreamHandler() if file is None else logging.FileHandler(file)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -44,6 +47,7 @@ def configure(settings: Settings, role: str) -> None:
     # pynetdicom logs several lines per message, patient names among them.
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
     logging.getLogger("pydicom").setLevel(logging.ERROR)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     structlog.contextvars.bind_contextvars(role=role)
 
 

@@ -40,7 +40,6 @@ def read(data: bytes, transfer_syntax_uid: str) -> tuple[StudyIdentity, SeriesId
 
 
 def _identity(ds: Dataset) -> tuple[StudyIdentity, SeriesIdentity]:
-    declared = ds.get("ImagesInAcquisition")
     study = StudyIdentity(
         study_instance_uid=str(ds.get("StudyInstanceUID", "")),
         patient_id=_text(ds, "PatientID"),
@@ -51,7 +50,7 @@ def _identity(ds: Dataset) -> tuple[StudyIdentity, SeriesIdentity]:
         study_date=_text(ds, "StudyDate"),
         study_time=_text(ds, "StudyTime"),
         study_description=_text(ds, "StudyDescription"),
-        declared_count=int(declared) if declared not in (None, "") else None,
+        declared_count=_declared_count(ds),
         attributes=repeated_attributes(ds),
     )
     series = SeriesIdentity(
@@ -61,6 +60,14 @@ def _identity(ds: Dataset) -> tuple[StudyIdentity, SeriesIdentity]:
         series_description=_text(ds, "SeriesDescription"),
     )
     return study, series
+
+
+def _declared_count(ds: Dataset) -> int | None:
+    """Return Images in Acquisition (0020,1002); None if it is absent or no number."""
+    try:
+        return int(ds["ImagesInAcquisition"].value)
+    except (KeyError, ValueError, TypeError):
+        return None
 
 
 def repeated_attributes(ds: Dataset) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import fcntl
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +15,13 @@ from gateway.packs import tar
 from gateway.packs.index import Index
 from gateway.packs.writer import storage_error
 
-HEAD_BYTES = 1 << 20
-"""Of a member too large to hold, this much is read to describe it."""
 HELD_BYTES_MAX = 8 << 20
-"""Members up to this size are held in memory whole; larger ones never."""
+"""Instances up to this size are held in memory whole; of larger ones, only this beginning.
+What comes before the pixel data must fit in it."""
+TOGETHER_BYTES_MAX = 1 << 20
+"""Ranges that lie close together are read in one call up to this length."""
+SKIPPED_BYTES_MAX = 16 << 10
+"""Between them, this much is read and thrown away rather than seeking: headers of instances."""
 
 
 def scan(path: Path) -> tuple[Index, int]:
@@ -53,7 +56,7 @@ def _member(view: memoryview, position: int) -> NDArray[np.void] | None:
     with view[start : start + member.size] as content:
         if tar.content_digest(content) != member.digest:
             return None
-        head = bytes(content[: member.size if member.size <= HELD_BYTES_MAX else HEAD_BYTES])
+        head = bytes(content[:HELD_BYTES_MAX])
         try:
             return pack_index.record(head, offset=start, size=member.size, digest=member.digest)
         except Undecodable:
@@ -113,11 +116,33 @@ class PackReader:
         self._path = path
 
     def read(self, offset: int, size: int) -> bytes:
-        """Return a range. Raises IntegrityError if the pack ends before it."""
-        data = os.pread(self._fd, size, offset)
+        """Return a range. Raises IntegrityError if the pack ends before it, StorageUnavailable."""
+        try:
+            data = os.pread(self._fd, size, offset)
+        except OSError as error:
+            raise StorageUnavailable(
+                f"The pack {self._path.name} cannot be read: {error.strerror}."
+            ) from error
         if len(data) != size:
             raise IntegrityError(f"The pack {self._path.name} is shorter than its index says.")
         return data
+
+    def read_each(self, offsets: Sequence[int], sizes: Sequence[int]) -> Iterator[memoryview]:
+        """Yield ranges in the order given; neighbours are read together. Raises as `read` does."""
+        first = 0
+        while first < len(offsets):
+            start, end, after = offsets[first], offsets[first] + sizes[first], first + 1
+            while (
+                after < len(offsets)
+                and end <= offsets[after] <= end + SKIPPED_BYTES_MAX
+                and offsets[after] + sizes[after] <= start + TOGETHER_BYTES_MAX
+            ):
+                end = offsets[after] + sizes[after]
+                after += 1
+            together = memoryview(self.read(start, end - start))
+            for offset, size in zip(offsets[first:after], sizes[first:after], strict=True):
+                yield together[offset - start : offset - start + size]
+            first = after
 
     def close(self) -> None:
         os.close(self._fd)

@@ -12,7 +12,7 @@ from gateway.model import AssociationOutcome
 from gateway.packs import index as pack_index
 from gateway.packs import tar
 from gateway.packs.known import KnownInstances, Place
-from gateway.packs.reading import HEAD_BYTES, HELD_BYTES_MAX, read_range
+from gateway.packs.reading import HELD_BYTES_MAX, read_range
 from gateway.packs.writer import MemberStream, PackWriter
 from gateway.scp.checks import checked_identity
 
@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 PACK_MEMBERS_MAX = 65_536
 """A pack is also sealed at this many members, which bounds what is known by heart about it."""
 PROGRESS_INTERVAL_S = 0.5
+FILE_META_BYTES_MAX = 64 << 10
 
 
 class Comparison:
     """Takes in a large instance that is known already, and only compares it."""
 
     def __init__(self, known: Place) -> None:
-        head = read_range(known.pack, known.offset, min(known.size, HEAD_BYTES))
+        head = read_range(known.pack, known.offset, min(known.size, FILE_META_BYTES_MAX))
         skipped = part10.parse_file_meta(head).data_set_offset
         self._known = known
         self._position, self._end = known.offset + skipped, known.offset + known.size
@@ -84,7 +85,7 @@ class Instance:
             self._failure = error
 
     def _begin_large(self) -> MemberStream | Comparison:
-        """Pass on what was held so far; only its beginning stays in memory."""
+        """Pass on what was held so far; it stays in memory to describe the instance by."""
         found = header.read(self.head, self.transfer_syntax_uid)
         pack = self._reception.series_pack(*checked_identity(found, self.request))
         known = pack.known.place(self.request.sop_instance_uid)
@@ -95,7 +96,6 @@ class Instance:
             sink = pack.writer(self).begin(f"{self.request.sop_instance_uid}.dcm")
             sink.write(self.file_meta())
         sink.write(self._held)
-        del self._held[HEAD_BYTES:]
         return sink
 
     def finish(self) -> tuple[int, str]:

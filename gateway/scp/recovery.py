@@ -57,7 +57,7 @@ def _record(ledger: Ledger, path: Path, key: str, index: Index, now: datetime) -
         return
     first = index[0]
     head = reading.read_range(
-        path, int(first["offset"]), min(int(first["size"]), reading.HEAD_BYTES)
+        path, int(first["offset"]), min(int(first["size"]), reading.HELD_BYTES_MAX)
     )
     meta = part10.parse_file_meta(head)
     study, series = identity.read(head[meta.data_set_offset :], meta.transfer_syntax_uid)

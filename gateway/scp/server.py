@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # type: ignore[attr-defined]
@@ -41,6 +42,7 @@ class ScpServer:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._settings, self._ledger, self._now = settings, ledger, now
+        self._readers: WeakKeyDictionary[Any, StoreReader] = WeakKeyDictionary()
         self._live: dict[Any, Reception] = {}  # by pynetdicom Association
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -89,6 +91,10 @@ class ScpServer:
 
     def _on_connection(self, event: Any) -> None:
         tune_association(event)
+        # Before the first byte is read: an absurd A-ASSOCIATE-RQ must not be either.
+        self._readers[event.assoc] = StoreReader(
+            event.assoc, pdu_bytes_max=self._settings.pdu_bytes_max
+        )
 
     def _on_requested(self, event: Any) -> None:
         """Decide about an A-ASSOCIATE-RQ before pynetdicom negotiates it."""
@@ -113,7 +119,7 @@ class ScpServer:
         reception = Reception(self._settings, self._ledger, peer, now=self._now)
         with self._lock:
             self._live[assoc] = reception
-        StoreReader(assoc, reception, pdu_bytes_max=self._settings.pdu_bytes_max)
+        self._readers[assoc].receiver = reception
 
     def _admit(self, peer: Peer) -> admission.Refusal | None:
         with self._ledger.reading() as session:

@@ -52,8 +52,10 @@ class _Message:
 class StoreReader:
     """Takes over reading for one association; see the module docstring."""
 
-    def __init__(self, assoc: Any, receiver: Receiver, *, pdu_bytes_max: int) -> None:
-        self._assoc, self._dul, self._receiver = assoc, assoc.dul, receiver
+    def __init__(self, assoc: Any, *, pdu_bytes_max: int) -> None:
+        self._assoc, self._dul = assoc, assoc.dul
+        self.receiver: Receiver | None = None
+        """Set when the association is admitted; before that nothing is received."""
         self._pdu_bytes_max = pdu_bytes_max
         self._buffer = bytearray(2 * (pdu_bytes_max + pdu.HEADER.size))
         self._start = self._end = 0
@@ -169,8 +171,8 @@ class StoreReader:
             return
         syntax = self._transfer_syntax(context_id)
         message.request = command.decode(message.command)
-        if message.request is not None and syntax is not None:
-            message.incoming = self._receiver.begin(message.request, syntax)
+        if message.request is not None and syntax is not None and self.receiver is not None:
+            message.incoming = self.receiver.begin(message.request, syntax)
             return
         for one in message.command_values:
             self._hand_over(one)

@@ -1,0 +1,5 @@
+"""`python -m gateway` is `capsule-gateway`."""
+
+from gateway.cli import main
+
+main()

@@ -1,0 +1,99 @@
+"""The commands that run: everything on this machine (`up`), or one role of it."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from gateway import log
+from gateway.cli import opening
+from gateway.errors import ConfigurationError
+from gateway.scp import recovery
+from gateway.scp.server import ScpServer
+from gateway.up import roles, runfile
+from gateway.up.supervisor import Supervisor
+from gateway.web import accounts, server
+
+
+def up() -> None:
+    """Run the whole gateway on this machine; Ctrl-C stops all of it."""
+    settings = opening.settings()
+    log.configure(settings, "up")
+    ledger = opening.ledger(settings, create=True)
+    first_start = not accounts.list_users(ledger)
+    password = accounts.add_user(ledger, "admin", role="admin") if first_start else None
+    ledger.dispose()
+
+    def announce() -> None:
+        scp_file = runfile.wait_for(settings.run_dir, roles.SCP, timeout_s=30)
+        web_file = runfile.wait_for(settings.run_dir, roles.WEB, timeout_s=30)
+        typer.echo(f"DICOM    {settings.ae_title} on port {scp_file.port}")
+        typer.echo(f"Console  http://{web_file.host}:{web_file.port}/")
+        if password is not None:
+            typer.echo(f"Sign in  admin, one-time password {password}")
+
+    Supervisor(roles.children(settings), run_dir=settings.run_dir).run(on_ready=announce)
+
+
+def scp() -> None:
+    """Run the DICOM listener."""
+    settings = opening.settings()
+    log.configure(settings, "scp")
+    ledger = opening.ledger(settings)
+    recovery.recover(settings, ledger, opening.now())
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with ScpServer(settings, ledger) as listener:
+        runfile.announce(settings.run_dir, roles.SCP, host=settings.dicom_host, port=listener.port)
+        stop.wait()
+    runfile.withdraw(settings.run_dir, roles.SCP)
+
+
+def web() -> None:
+    """Run the console."""
+    settings = opening.settings()
+    log.configure(settings, "web")
+    opening.ledger(settings).dispose()
+    server.serve(settings)
+
+
+def worker(
+    queues: Annotated[str, typer.Option(help="Comma-separated: sweep, wrap, summary, send.")] = (
+        "sweep,wrap,summary,send"
+    ),
+) -> None:
+    """Run a Celery worker."""
+    settings = _with_broker()
+    _become(roles.worker_command(settings, tuple(queues.split(","))))
+
+
+def beat() -> None:
+    """Run Celery beat, which makes the sweep happen. Exactly one per gateway."""
+    settings = _with_broker()
+    _become(roles.beat_command(settings))
+
+
+def migrate() -> None:
+    """Bring the ledger to this version's schema."""
+    opening.ledger(opening.settings(), create=True)
+    typer.echo("The ledger is up to date.")
+
+
+COMMANDS: tuple[Callable[..., Any], ...] = (up, scp, web, worker, beat, migrate)
+
+
+def _with_broker() -> Any:
+    settings = opening.settings()
+    if not settings.broker_url:
+        raise ConfigurationError("CAPSULE_BROKER_URL: a role by itself needs a broker.")
+    opening.ledger(settings).dispose()
+    return settings
+
+
+def _become(argv: tuple[str, ...]) -> NoReturn:
+    """Replace this process: signals and exit codes are then Celery's own."""
+    os.execv(argv[0], argv)  # noqa: S606 - an argument list, no shell
