@@ -27,7 +27,8 @@ GatewayError
    ├─ AssociationRejected               as the peer says (PS3.8 9.3.4)
    ├─ ContextNotAccepted                permanent
    ├─ OutcomeUnknown                    transient
-   └─ StoreRefused                      as the status says (gateway.status)
+   ├─ StoreRefused                      as the status says (gateway.status)
+   └─ InstancesRefused                  permanent
 """
 
 
@@ -199,3 +200,14 @@ class StoreRefused(SendError):
         super().__init__(message)
         self.status = status
         self.permanent = permanent
+
+
+class InstancesRefused(SendError):
+    """Some instances of a transfer were not taken, the others were: why, their items say."""
+
+    code = "send.instances-refused"
+    permanent = True
+
+    def __init__(self, message: str, *, remedy: str) -> None:
+        super().__init__(message)
+        self.remedy = remedy

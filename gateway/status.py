@@ -4,6 +4,7 @@ The table decides what a status means for us, is printed in the conformance stat
 (PS3.2 N.7.3.2.5) and gives the words on the screen.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -88,12 +89,32 @@ STORE_STATUSES: tuple[StatusRange, ...] = (
 )
 """C-STORE-RSP statuses, PS3.4 B.2.3 and PS3.7 9.1.1.1.9. 0xA901 is ours, inside the A9xx class."""
 
+ACTION_STATUSES: tuple[StatusRange, ...] = (
+    StatusRange(0x0000, 0x0000, "Success", StatusClass.SUCCESS, "accepted"),
+    StatusRange(
+        0x0110, 0x0110, "Processing failure", _F, "the peer failed over the request", retry=True
+    ),
+    StatusRange(0x0112, 0x0112, "No such SOP Instance", _F, "the peer offers no such service"),
+    StatusRange(0x0114, 0x0115, "Bad argument", _F, "the peer did not like the request"),
+    StatusRange(0x0117, 0x0119, "Wrong instance or class", _F, "the peer offers no such service"),
+    StatusRange(0x0122, 0x0123, "No such action", _F, "the peer offers no such service"),
+    StatusRange(0x0124, 0x0124, "Not authorised", _F, "the peer does not allow us to ask"),
+    StatusRange(
+        0x0210, 0x0210, "Duplicate invocation", _F, "the Message ID was in use", retry=True
+    ),
+    StatusRange(0x0211, 0x0212, "Unrecognised request", _F, "the peer did not understand it"),
+    StatusRange(
+        0x0213, 0x0213, "Resource limitation", _F, "the peer is short of resources", retry=True
+    ),
+)
+"""N-ACTION-RSP statuses, PS3.7 10.1.4.1.10, as a Storage Commitment request gets them."""
+
 _UNKNOWN = StatusRange(0x0000, 0xFFFF, "Unknown status", _F, "a status the standard does not list")
 
 
-def describe(status: int) -> StatusRange:
-    """Return the row for a C-STORE status; an unlisted code is a permanent failure."""
-    for row in STORE_STATUSES:
+def describe(status: int, table: Sequence[StatusRange] = STORE_STATUSES) -> StatusRange:
+    """Return the row for a status of C-STORE, or of another table; unlisted is a failure."""
+    for row in table:
         if row.first <= status <= row.last:
             return row
     return _UNKNOWN
@@ -104,9 +125,9 @@ def is_stored(status: int) -> bool:
     return describe(status).status_class in (StatusClass.SUCCESS, StatusClass.WARNING)
 
 
-def in_words(status: int) -> str:
+def in_words(status: int, table: Sequence[StatusRange] = STORE_STATUSES) -> str:
     """Return for instance 'A700 Out of resources: no room, or the storage is unavailable'."""
-    row = describe(status)
+    row = describe(status, table)
     return f"{status:04X} {row.name}: {row.meaning}"
 
 

@@ -1,4 +1,4 @@
-"""Builders of instances for tests: real JPEG frames in small data sets, and raw C-STORE messages."""
+"""Builders for tests: real JPEG frames in small data sets, and raw C-STORE messages."""
 
 import functools
 import struct
@@ -67,7 +67,9 @@ def frame(number: int, **changes: object) -> bytes:
     return encoded(data_set(number, **changes))
 
 
-def store_command(sop_instance_uid: str, *, message_id: int = 1, sop_class_uid: str = VL_ENDOSCOPIC) -> bytes:
+def store_command(
+    sop_instance_uid: str, *, message_id: int = 1, sop_class_uid: str = VL_ENDOSCOPIC
+) -> bytes:
     """Return a C-STORE-RQ command set (PS3.7 9.3.1.1), Implicit VR Little Endian."""
 
     def element(number: int, value: bytes) -> bytes:

@@ -29,6 +29,12 @@ class Step(Protocol):
     ) -> None: ...
 
 
+class Question(Protocol):
+    def __call__(
+        self, settings: Settings, ledger: Ledger, row_id: int, /, *, now: Clock
+    ) -> None: ...
+
+
 class Unexpected(GatewayError):
     """A mistake of ours. Tried again, because the next version or a calmer machine may do it."""
 
@@ -74,6 +80,20 @@ def run_transfer_step(
         return
 
 
+def run_question(
+    ask: Question, settings: Settings, ledger: Ledger, transfer_id: int, *, now: Clock
+) -> None:
+    """Ask a destination something. It records its own failures; the sweep asks again."""
+
+    def step(
+        settings: Settings, ledger: Ledger, row_id: int, _attempt: int, /, *, now: Clock
+    ) -> None:
+        ask(settings, ledger, row_id, now=now)
+
+    step.__name__ = str(getattr(ask, "__name__", ask))
+    _failure(step, settings, ledger, transfer_id, 0, now=now)
+
+
 def _failure(
     step: Step, settings: Settings, ledger: Ledger, row_id: int, attempt: int, *, now: Clock
 ) -> GatewayError | None:
@@ -81,13 +101,17 @@ def _failure(
     try:
         step(settings, ledger, row_id, attempt, now=now)
     except StaleTransition as error:
-        _logger.info("step.stale", step=step.__name__, row=row_id, attempt=attempt, why=str(error))
+        _logger.info("step.stale", step=_name(step), row=row_id, attempt=attempt, why=str(error))
     except GatewayError as error:
         _logger.error(
-            "step.failed", step=step.__name__, row=row_id, code=error.code, error=str(error)
+            "step.failed", step=_name(step), row=row_id, code=error.code, error=str(error)
         )
         return error
     except Exception as error:  # the outermost frame of a task
-        _logger.exception("step.unexpected", step=step.__name__, row=row_id)
-        return Unexpected(f"{type(error).__name__} in {step.__name__}, see the log.")
+        _logger.exception("step.unexpected", step=_name(step), row=row_id)
+        return Unexpected(f"{type(error).__name__} in {_name(step)}, see the log.")
     return None
+
+
+def _name(step: object) -> str:
+    return str(getattr(step, "__name__", step))

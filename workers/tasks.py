@@ -40,7 +40,7 @@ def send(transfer_id: int, attempt: int) -> None:
 @app.task(name="workers.tasks.request_commitment")
 def request_commitment(transfer_id: int, attempt: int) -> None:
     """Ask the destination to take responsibility for what it was sent."""
-    steps.run_quietly(commit.request_commitment, SETTINGS, LEDGER, transfer_id, now=_now)
+    steps.run_question(commit.request_commitment, SETTINGS, LEDGER, transfer_id, now=_now)
 
 
 def _enqueue(task: str, row_id: int, attempt: int) -> None:

@@ -158,6 +158,7 @@ class SeriesPack:
         self._writer: PackWriter | None = None
         self._row_id = 0
         self._records: list[pack_index.Index] = []
+        self._sealed: list[tuple[int, int, int]] = []  # (row, members, bytes) not yet recorded
         self._sequence = 0
         self._reported = (0, 0.0)  # members, monotonic time
 
@@ -196,17 +197,22 @@ class SeriesPack:
             )  # fmt: skip
 
     def close(self, outcome: AssociationOutcome) -> None:
-        """Seal the pack, then say so in the ledger."""
-        writer, self._writer = self._writer, None
-        if writer is None:
-            return
-        records, self._records = self._records, []
-        writer.seal(pack_index.from_records(records))
-        with self._reception.ledger.transaction() as session:
-            record.seal_pack(
-                session, self._row_id, outcome=outcome, instance_count=len(records),
-                size_bytes=writer.size_bytes, now=self._reception.now(),
-            )  # fmt: skip
+        """Seal the pack, then say so in the ledger.
+
+        Raises StorageError or LedgerError; what was not done is done by the next call.
+        """
+        if self._writer is not None:
+            self._writer.seal(pack_index.from_records(self._records))
+            self._sealed.append((self._row_id, len(self._records), self._writer.size_bytes))
+            self._writer, self._records = None, []
+        while self._sealed:
+            row_id, count, size_bytes = self._sealed[0]
+            with self._reception.ledger.transaction() as session:
+                record.seal_pack(
+                    session, row_id, outcome=outcome, instance_count=count,
+                    size_bytes=size_bytes, now=self._reception.now(),
+                )  # fmt: skip
+            del self._sealed[0]
 
     def _open(self, instance: Instance) -> PackWriter:
         reception = self._reception

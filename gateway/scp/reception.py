@@ -53,6 +53,7 @@ class Reception:
         self.settings, self.ledger, self.peer, self.now = settings, ledger, peer, now
         self._packs: dict[tuple[str, str], SeriesPack] = {}
         self._received = self._duplicates = self._refused = 0
+        self._closed = False
 
     def begin(self, request: StoreRequest, transfer_syntax_uid: str) -> Instance:
         return Instance(self, request, transfer_syntax_uid)
@@ -137,25 +138,42 @@ class Reception:
         for pack in list(self._packs.values()):
             pack.report_progress()
 
-    def close(self, outcome: AssociationOutcome) -> None:
-        """Seal what is open and record how the association ended."""
-        for pack in self._packs.values():
-            try:
-                pack.close(outcome)
-            except GatewayError as error:  # recovery seals it at the next start
-                _logger.error("receive.seal-failed", code=error.code, error=str(error))
+    def released(self) -> None:
+        """Seal everything before the release is answered.
+
+        A sender that comes back at once finds its study complete, and what it sends again known.
+        """
+        self.close(AssociationOutcome.RELEASED)
+
+    def close(self, outcome: AssociationOutcome) -> bool:
+        """Seal what is open and record how the association ended.
+
+        Returns False if something could not be done; the next call, or the recovery at the
+        next start, does it.
+        """
+        if self._closed:
+            return True
         counts = AssociationCounts(self._received, self._duplicates, self._refused)
         try:
+            for pack in self._packs.values():
+                pack.close(outcome)
             with self.ledger.transaction() as session:
                 record.close_association(
                     session, self.peer.association_id, outcome, counts, now=self.now()
                 )
-        except LedgerError as error:
+        except GatewayError as error:
             _logger.error("receive.close-failed", code=error.code, error=str(error))
+            return False
+        self._closed = True
         _logger.info(
-            "association.closed", calling=self.peer.calling_ae_title, outcome=str(outcome),
-            received=self._received, duplicates=self._duplicates, refused=self._refused,
-        )  # fmt: skip
+            "association.closed",
+            calling=self.peer.calling_ae_title,
+            outcome=str(outcome),
+            received=self._received,
+            duplicates=self._duplicates,
+            refused=self._refused,
+        )
+        return True
 
 
 def new_association_id() -> str:

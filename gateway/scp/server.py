@@ -146,9 +146,7 @@ class ScpServer:
         return refusal
 
     def _on_event_report(self, event: Any) -> tuple[int, None]:
-        answer: tuple[int, None] = commitment.handle_event_report(
-            self._ledger, event, self._now()
-        )
+        answer: tuple[int, None] = commitment.handle_event_report(self._ledger, event, self._now())
         return answer
 
     def _keep_house(self) -> None:
@@ -161,9 +159,9 @@ class ScpServer:
                     with contextlib.suppress(LedgerError):  # shown a little later, then
                         reception.report_progress()
                     continue
-                reception.close(_outcome(assoc))
-                with self._lock:
-                    del self._live[assoc]
+                if reception.close(_outcome(assoc)) or stopping:
+                    with self._lock:
+                        del self._live[assoc]
             if stopping and not self._live:
                 return
 

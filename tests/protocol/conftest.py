@@ -38,9 +38,7 @@ class Listener:
             with self.ledger.reading() as session:
                 return [row.outcome for row in associations.latest(session)]
 
-        eventually(
-            lambda: len(outcomes()) >= count and AssociationOutcome.OPEN not in outcomes()
-        )
+        eventually(lambda: len(outcomes()) >= count and AssociationOutcome.OPEN not in outcomes())
         return outcomes()
 
     def kept(self) -> dict[str, bytes]:

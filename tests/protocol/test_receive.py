@@ -124,7 +124,9 @@ def test_bad_input_is_refused_with_a_row_and_the_association_lives_on(
     assert listener.wait_until_closed() == [AssociationOutcome.RELEASED]
     assert listener.quarantine() == [(code, status)]
     assert list(listener.kept()) == [uid(5)]
-    outside = [p for p in listener.settings.home.parent.rglob("*.dcm") if "quarantine" not in str(p)]
+    outside = [
+        p for p in listener.settings.home.parent.rglob("*.dcm") if "quarantine" not in str(p)
+    ]
     assert outside == []
 
 
@@ -218,10 +220,9 @@ def test_a_frame_after_the_study_was_closed_opens_a_new_revision(listener):
 
 
 def test_an_aborted_association_keeps_what_was_acknowledged(listener):
-    with pytest.raises(RuntimeError, match="pulled"):
-        with association(listener) as assoc:
-            assoc.store(uid(1), frame(1))
-            raise RuntimeError("the cable was pulled")
+    with pytest.raises(RuntimeError, match="pulled"), association(listener) as assoc:
+        assoc.store(uid(1), frame(1))
+        raise RuntimeError("the cable was pulled")
     assert listener.wait_until_closed() == [AssociationOutcome.ABORTED]
     assert list(listener.kept()) == [uid(1)]
 
@@ -233,9 +234,8 @@ def test_unknown_callers_are_refused_and_shown_once_a_source_is_configured(liste
 
     with listener.ledger.transaction() as session:
         registry.add_source(session, "KNOWN", now=datetime.now(UTC), actor="test")
-    with pytest.raises(AssociationRejected) as caught:
-        with association(listener):
-            pass
+    with pytest.raises(AssociationRejected) as caught, association(listener):
+        pass
     assert caught.value.permanent
     with association(listener, calling_ae_title="KNOWN"):
         pass
@@ -248,9 +248,8 @@ def test_unknown_callers_are_refused_and_shown_once_a_source_is_configured(liste
 def test_a_wrong_called_ae_title_is_refused(listener):
     from gateway.errors import AssociationRejected
 
-    with pytest.raises(AssociationRejected):
-        with association(listener, called_ae_title="OTHER"):
-            pass
+    with pytest.raises(AssociationRejected), association(listener, called_ae_title="OTHER"):
+        pass
 
 
 def test_echo_works_between_stores_on_one_association(listener):
@@ -320,11 +319,10 @@ def test_every_legal_fragmentation_is_understood(listener, sizes, per_pdu, write
 def test_a_malformed_pdu_aborts_the_association_and_nothing_else(listener, pdu):
     from gateway.errors import OutcomeUnknown
 
-    with pytest.raises(OutcomeUnknown):
-        with association(listener) as assoc:
-            assert assoc.store(uid(1), frame(1)) == SUCCESS
-            assoc._connection.sendall(pdu)
-            assoc._read_command()
+    with pytest.raises(OutcomeUnknown), association(listener) as assoc:
+        assert assoc.store(uid(1), frame(1)) == SUCCESS
+        assoc._connection.sendall(pdu)
+        assoc._read_command()
     with association(listener) as assoc:
         assert assoc.store(uid(2), frame(2)) == SUCCESS
     listener.wait_until_closed(2)

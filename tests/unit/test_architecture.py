@@ -14,7 +14,7 @@ EDGE = BASE | {"gateway.settings", "gateway.log", "gateway.metrics"}
 RECORDS = {"gateway.dicom", "gateway.packs", "gateway.ledger"}
 NETWORK = {"gateway.network", "gateway.dimse"}
 READY = {"gateway.up.runfile"}
-MADE = {"workers.dicom_objects", "workers.derived_files"}
+MADE = {"workers.dicom_objects", "workers.derived_files", "workers.lease"}
 
 # Module prefix -> the project prefixes it may import beside its own. The longest match wins.
 MAY_IMPORT = {
@@ -44,12 +44,17 @@ MAY_IMPORT = {
     "workers.sweep": EDGE | {"gateway.ledger", "workers.settle"},
     "workers.settle": BASE | {"gateway.ledger"},
     "workers.dicom_objects": BASE | {"gateway.dicom"},
+    "workers.lease": EDGE | {"gateway.ledger"},
     "workers.derived_files": EDGE | {"gateway.dicom", "gateway.packs"},
     "workers.part_files": EDGE | {"gateway.dicom", "gateway.packs", "workers.wrap"} | MADE,
     "workers.wrapping": EDGE | RECORDS | MADE | {"workers.wrap", "workers.part_files"},
-    "workers.summarising": EDGE | RECORDS | MADE | {"workers.wrap", "workers.summary"},
+    "workers.stored_recording": EDGE | {"gateway.packs", "workers.summary"},
+    "workers.summarising": EDGE
+    | RECORDS
+    | MADE
+    | {"workers.summary", "workers.stored_recording"},
     "workers.wrap": BASE | {"gateway.dicom", "workers.dicom_objects"},
-    "workers.summary": BASE | {"gateway.dicom", "workers.dicom_objects", "workers.wrap"},
+    "workers.summary": BASE | {"gateway.dicom", "workers.dicom_objects"},
     "workers.deliver": EDGE | RECORDS | NETWORK,
 }
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from gateway.errors import NotFound
 from gateway.ledger.schema import Destination, Route, Source
 
 
@@ -28,6 +29,14 @@ def source_count(session: Session) -> int:
 
 def destinations(session: Session) -> list[Destination]:
     return list(session.scalars(select(Destination).order_by(Destination.name)))
+
+
+def destination(session: Session, name: str) -> Destination:
+    """Return the row. Raises NotFound."""
+    row = session.scalar(select(Destination).where(Destination.name == name))
+    if row is None:
+        raise NotFound(f"There is no destination {name}.")
+    return row
 
 
 def routes(session: Session) -> list[RouteLine]:

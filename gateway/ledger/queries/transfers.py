@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from gateway.errors import NotFound
@@ -15,7 +15,16 @@ from gateway.ledger.schema import (
     Transfer,
     TransferItem,
 )
-from gateway.model import ItemState, TransferState
+from gateway.model import DerivedRole, ItemState, TransferState
+
+DELIVERY_ORDER = (
+    DerivedRole.KEY_OBJECTS,
+    DerivedRole.KEY_FRAME,
+    DerivedRole.CONTACT_SHEET,
+    DerivedRole.FRAMES,
+    DerivedRole.ORIGINAL,
+)
+_UNSENT = (ItemState.PENDING, ItemState.FAILED)
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,62 @@ def items(session: Session, transfer_id: int) -> list[ItemLine]:
         .order_by(TransferItem.id)
     )
     return [ItemLine(item, derived) for item, derived in rows]
+
+
+def unsent(session: Session, transfer_id: int) -> list[int]:
+    """Return the ids of the items still to send, in the order they are sent.
+
+    The summary comes first: what a physician opens is there while the frames still travel.
+    """
+    order = case(
+        {role: rank for rank, role in enumerate(DELIVERY_ORDER)},
+        value=Derived.role,
+        else_=len(DELIVERY_ORDER),
+    )
+    return list(
+        session.scalars(
+            select(TransferItem.id)
+            .join(Derived, Derived.id == TransferItem.derived_id)
+            .where(TransferItem.transfer_id == transfer_id, TransferItem.state.in_(_UNSENT))
+            .order_by(order, Derived.number, TransferItem.id)
+        )
+    )
+
+
+def unsent_kinds(session: Session, transfer_id: int) -> list[tuple[str, str]]:
+    """Return each (SOP Class UID, Transfer Syntax UID) among the items still to send."""
+    rows = session.execute(
+        select(Derived.sop_class_uid, Derived.transfer_syntax_uid)
+        .join(TransferItem, TransferItem.derived_id == Derived.id)
+        .where(TransferItem.transfer_id == transfer_id, TransferItem.state.in_(_UNSENT))
+        .distinct()
+        .order_by(Derived.sop_class_uid, Derived.transfer_syntax_uid)
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def derived_of_items(session: Session, item_ids: Sequence[int]) -> dict[int, Derived]:
+    """Return the instances of a page of items, by item id."""
+    rows = session.execute(
+        select(TransferItem.id, Derived)
+        .join(Derived, Derived.id == TransferItem.derived_id)
+        .where(TransferItem.id.in_(item_ids))
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def uncommitted(session: Session, transfer_id: int) -> list[tuple[str, str]]:
+    """Return (SOP Class UID, SOP Instance UID) of what is acknowledged and not yet committed."""
+    rows = session.execute(
+        select(Derived.sop_class_uid, Derived.sop_instance_uid)
+        .join(TransferItem, TransferItem.derived_id == Derived.id)
+        .where(
+            TransferItem.transfer_id == transfer_id,
+            TransferItem.state == ItemState.ACKNOWLEDGED,
+        )
+        .order_by(TransferItem.id)
+    )
+    return [(row[0], row[1]) for row in rows]
 
 
 def commitments(session: Session, transfer_id: int) -> list[Commitment]:

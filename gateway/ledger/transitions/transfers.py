@@ -1,6 +1,8 @@
-"""The life of a transfer: planned, sent item by item, committed; and what operators do to it."""
+"""The life of a transfer: planned and sent item by item; and what operators do to it.
 
-from collections.abc import Mapping
+How it becomes committed is in commitments.py.
+"""
+
 from datetime import datetime, timedelta
 
 from sqlalchemy import select, update
@@ -9,7 +11,6 @@ from sqlalchemy.orm import Session
 from gateway.errors import GatewayError, StaleTransition
 from gateway.ledger import events
 from gateway.ledger.schema import (
-    Commitment,
     Derived,
     Destination,
     Route,
@@ -250,120 +251,6 @@ def send_failed(
             },
             detail=f"{error} Tried again in {retry_after_s:.0f} s.",
         )
-
-
-def request_commitment(
-    session: Session, transfer_id: int, transaction_uid: str, *, now: datetime
-) -> None:
-    """Record a Storage Commitment request before it is sent: the report may overtake the answer."""
-    row = moves.transfer(session, transfer_id)
-    session.add(
-        Commitment(transaction_uid=transaction_uid, transfer_id=transfer_id, requested_at=now)
-    )
-    events.append(
-        session,
-        "transfer",
-        transfer_id,
-        "commitment-requested",
-        now=now,
-        study_id=row.study_id,
-        detail=transaction_uid,
-    )
-
-
-def commitment_failed(
-    session: Session,
-    transfer_id: int,
-    transaction_uid: str,
-    error: GatewayError,
-    *,
-    retry_after_s: float,
-    now: datetime,
-) -> None:
-    """Take back a request that did not reach the destination; it is asked again later."""
-    row = moves.transfer(session, transfer_id)
-    request = session.scalar(
-        select(Commitment).where(
-            Commitment.transaction_uid == transaction_uid, Commitment.reported_at.is_(None)
-        )
-    )
-    if request is None or row.state is not TransferState.SENT:
-        return
-    session.delete(request)
-    row.next_attempt_at = now + timedelta(seconds=retry_after_s)
-    row.reason, row.remedy = f"Not committed: {error}"[:1000], error.remedy
-    events.append(
-        session,
-        "transfer",
-        transfer_id,
-        "commitment-failed",
-        now=now,
-        study_id=row.study_id,
-        detail=str(error),
-    )
-
-
-def report_commitment(
-    session: Session,
-    transaction_uid: str,
-    *,
-    committed: frozenset[str],
-    failed: Mapping[str, str],
-    now: datetime,
-) -> bool:
-    """Record a Storage Commitment report; returns False if nobody asked for it.
-
-    committed: SOP Instance UIDs; failed: SOP Instance UID to reason in words. A second report
-    of the same transaction changes nothing. When every item of a sent transfer is committed,
-    the transfer is; when some failed, those are pending and the transfer is sent again.
-    """
-    request = session.scalar(
-        select(Commitment).where(Commitment.transaction_uid == transaction_uid)
-    )
-    if request is None:
-        return False
-    if request.reported_at is not None:
-        return True
-    request.reported_at = now
-    request.committed_count, request.failed_count = len(committed), len(failed)
-    pairs = session.execute(
-        select(TransferItem, Derived.sop_instance_uid)
-        .join(Derived, Derived.id == TransferItem.derived_id)
-        .where(TransferItem.transfer_id == request.transfer_id)
-    ).all()
-    for item, uid in pairs:
-        if uid in committed and item.state is ItemState.ACKNOWLEDGED:
-            item.state, item.committed_at = ItemState.COMMITTED, now
-        elif uid in failed:
-            item.state, item.reason = ItemState.PENDING, failed[uid][:400]
-    session.flush()
-    row = moves.transfer(session, request.transfer_id)
-    if row.state is not TransferState.SENT:
-        return True
-    if failed:
-        moves.move_transfer(
-            session,
-            row,
-            TransferState.PENDING,
-            "commitment-failed",
-            now=now,
-            values={
-                "next_attempt_at": now,
-                "reason": f"The destination does not keep {len(failed)} instances.",
-                "remedy": "They are sent again by themselves.",
-            },
-            detail=f"{len(failed)} of {len(pairs)} not committed",
-        )
-    elif all(item.state is ItemState.COMMITTED for item, _ in pairs):
-        moves.move_transfer(
-            session,
-            row,
-            TransferState.COMMITTED,
-            "committed",
-            now=now,
-            detail=f"{len(pairs)} instances",
-        )
-    return True
 
 
 def retry(session: Session, transfer_id: int, *, now: datetime, actor: str) -> None:

@@ -4,6 +4,7 @@ import struct
 from collections.abc import Iterator
 
 P_DATA_TF = 0x04
+A_RELEASE_RQ = 0x05
 A_ABORT = 0x07
 HEADER = struct.Struct(">BxL")
 """PDU type, reserved, length of what follows."""

@@ -36,6 +36,9 @@ class Incoming(Protocol):
 
 class Receiver(Protocol):
     def begin(self, request: StoreRequest, transfer_syntax_uid: str) -> Incoming: ...
+    def released(self) -> None:
+        """The peer asks for release; it is answered when this returns."""
+        ...
 
 
 class _Message:
@@ -134,6 +137,8 @@ class StoreReader:
                 for context_id, control, fragment in pdu.values(view[body:following]):
                     self._take(sock, context_id, control, fragment)
             else:
+                if kind == pdu.A_RELEASE_RQ and self.receiver is not None:
+                    self.receiver.released()
                 self._hand_over(bytes(view[self._start : following]))
             self._start = following
 

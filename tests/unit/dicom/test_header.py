@@ -1,5 +1,6 @@
 """The header walk reads what pydicom reads, in every transfer syntax, and never crashes."""
 
+import contextlib
 import struct
 import zlib
 from io import BytesIO
@@ -12,7 +13,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 
 from gateway.dicom import header, part10
-from gateway.errors import GatewayError, Undecodable
+from gateway.errors import Undecodable
 from tests.conftest import ROOT
 from tests.instances import data_set, encoded, frame, jpeg
 
@@ -85,10 +86,8 @@ def test_elements_out_of_order_are_undecodable():
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=400), st.sampled_from([EXPLICIT, "1.2.840.10008.1.2", header.DEFLATED]))
 def test_arbitrary_bytes_never_raise_anything_but_undecodable(data, syntax):
-    try:
+    with contextlib.suppress(Undecodable):
         header.read(data, syntax)
-    except GatewayError as error:
-        assert isinstance(error, Undecodable)
 
 
 @settings(max_examples=200, deadline=None)
@@ -96,10 +95,8 @@ def test_arbitrary_bytes_never_raise_anything_but_undecodable(data, syntax):
 def test_a_damaged_frame_never_raises_anything_but_undecodable(position, value):
     data = bytearray(frame(1))
     data[position % len(data)] = value
-    try:
+    with contextlib.suppress(Undecodable):
         header.read(bytes(data), EXPLICIT)
-    except GatewayError as error:
-        assert isinstance(error, Undecodable)
 
 
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason="the sample files are not beside the project")
@@ -111,7 +108,7 @@ def test_every_sample_is_read_as_pydicom_reads_it_or_refused():
             meta = part10.parse_file_meta(data)
             found = header.read(data[meta.data_set_offset :], meta.transfer_syntax_uid)
             ds = dcmread(BytesIO(data), stop_before_pixels=True)
-        except (GatewayError, Exception):  # noqa: BLE001 - pydicom may raise anything here
+        except Exception:  # pydicom may raise anything here
             continue
         for tag in (header.STUDY_INSTANCE_UID, header.SOP_INSTANCE_UID, header.INSTANCE_NUMBER):
             element = ds.get(tag)

@@ -1,0 +1,40 @@
+"""The table of the people who use the console. What they may do with it is gateway.web's."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import Enum, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from gateway.ledger.schema import Base
+
+
+class Role(StrEnum):
+    ADMIN = "admin"  # sees and steers
+    VIEWER = "viewer"  # sees
+
+
+class User(Base):
+    """Somebody who may sign in. Names are lower case, so that no two differ in case only."""
+
+    __tablename__ = "user"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    role: Mapped[Role] = mapped_column(
+        Enum(
+            Role,
+            native_enum=False,
+            length=32,
+            values_callable=lambda members: [member.value for member in members],
+        )
+    )
+    password: Mapped[str] = mapped_column(String(255))  # Argon2 hash, PHC string format
+    must_change_password: Mapped[bool] = mapped_column(default=False)
+    active: Mapped[bool] = mapped_column(default=True)
+    session_key: Mapped[str] = mapped_column(String(64), unique=True)  # a new one ends sessions
+    created_at: Mapped[datetime]
+    last_login_at: Mapped[datetime | None]  # the sign-in before the current one
+    current_login_at: Mapped[datetime | None]
+    last_login_ip: Mapped[str | None] = mapped_column(String(64))
+    current_login_ip: Mapped[str | None] = mapped_column(String(64))
+    login_count: Mapped[int] = mapped_column(default=0)

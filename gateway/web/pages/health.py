@@ -1,0 +1,31 @@
+"""What an orchestrator asks. Open to all, so they say nothing but yes and no."""
+
+from flask import Blueprint, jsonify
+from flask.typing import ResponseReturnValue
+
+from gateway.errors import LedgerUnavailable
+from gateway.ledger import migrate
+from gateway.ledger.queries import changes
+from gateway.web.reach import gateway
+
+blueprint = Blueprint("health", __name__)
+
+
+@blueprint.get("/healthz")
+def healthz() -> ResponseReturnValue:
+    """Answer 200: the process serves requests."""
+    return jsonify(status="ok")
+
+
+@blueprint.get("/readyz")
+def readyz() -> ResponseReturnValue:
+    """Answer 200 if the ledger answers and has the schema of this version, else 503."""
+    ledger = gateway().ledger
+    try:
+        if migrate.pending(ledger):
+            return jsonify(status="the ledger is older than this gateway: migrate it"), 503
+        with ledger.reading() as session:
+            changes.latest_event_id(session)
+    except LedgerUnavailable:
+        return jsonify(status="the ledger does not answer"), 503
+    return jsonify(status="ok")

@@ -1,0 +1,121 @@
+"""Asks a destination to take responsibility for what it was sent (PS3.4 Annex J)."""
+
+import random
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+
+from gateway import log
+from gateway.dimse import commitment
+from gateway.dimse.association import open_association
+from gateway.dimse.commitment import REFERENCES_MAX, Reference, Report
+from gateway.dimse.negotiation import Peer
+from gateway.errors import SendError, StoreRefused
+from gateway.ledger.engine import Ledger
+from gateway.ledger.queries import transfers as queries
+from gateway.ledger.transitions import commitments
+from gateway.settings import Settings
+from gateway.status import ACTION_STATUSES, SUCCESS, describe, in_words
+from workers.deliver import retry
+from workers.deliver.progress import Clock
+from workers.deliver.send import peer_of, timeouts_of
+
+LISTEN_S = 3.0
+"""How long a report may take on the requesting association. Later ones come to our listener."""
+
+_Requests = Mapping[str, Sequence[Reference]]
+"""Transaction UID to what it is about."""
+
+_logger = log.get(__name__)
+
+
+def request_commitment(settings: Settings, ledger: Ledger, transfer_id: int, *, now: Clock) -> None:
+    """Ask about every instance of a sent transfer that is not committed yet.
+
+    1. Record the requests, at most REFERENCES_MAX instances each: a report may be faster than
+       the answer to the request.
+    2. Send them over one association, and listen there for LISTEN_S.
+    3. Take back those the destination did not accept; they are asked again after a pause, or
+       after commitment_timeout_s if trying sooner cannot help.
+
+    Raises StaleTransition if the transfer is not sent, or waits for a report already.
+    """
+    with ledger.reading() as session:
+        line = queries.line(session, transfer_id)
+        references = [Reference(*row) for row in queries.uncommitted(session, transfer_id)]
+    if not references:
+        with ledger.transaction() as session:
+            commitments.confirm(session, transfer_id, now=now())
+        return
+    # Step 1.
+    requests = {
+        f"2.25.{uuid.uuid4().int}": references[start : start + REFERENCES_MAX]
+        for start in range(0, len(references), REFERENCES_MAX)
+    }
+    asked_before = now() - timedelta(seconds=settings.commitment_timeout_s)
+    with ledger.transaction() as session:
+        commitments.request(
+            session, transfer_id, list(requests), asked_before=asked_before, now=now()
+        )
+    # Step 2.
+    peer = peer_of(settings, line.destination)
+    unanswered = set(requests)
+    try:
+        _ask(settings, peer, requests, unanswered, partial(_record, ledger, now))
+    except SendError as error:
+        # Step 3.
+        _logger.warning("deliver.not-asked", transfer=transfer_id, code=error.code, why=str(error))
+        pause = retry.delay_s(line.transfer.tries + 1, settings, random=random.random())  # noqa: S311
+        with ledger.transaction() as session:
+            commitments.withdraw(
+                session,
+                transfer_id,
+                unanswered,
+                error,
+                retry_after_s=settings.commitment_timeout_s if error.permanent else pause,
+                now=now(),
+            )
+
+
+def _ask(
+    settings: Settings,
+    peer: Peer,
+    requests: _Requests,
+    unanswered: set[str],
+    on_report: commitment.OnReport,
+) -> None:
+    """Send the requests; each that is accepted, or reported at once, leaves `unanswered`."""
+    reported: set[str] = set()
+
+    def take(report: Report) -> int:
+        reported.add(report.transaction_uid)
+        return on_report(report)
+
+    with open_association(peer, [commitment.PROPOSAL], timeouts=timeouts_of(settings)) as assoc:
+        for transaction_uid, references in requests.items():
+            status = commitment.request(assoc, transaction_uid, references, take)
+            if status != SUCCESS:
+                row = describe(status, ACTION_STATUSES)
+                raise StoreRefused(
+                    f"{peer} refused the Storage Commitment request:"
+                    f" {in_words(status, ACTION_STATUSES)}.",
+                    status=status,
+                    permanent=not row.retry,
+                )
+            unanswered.discard(transaction_uid)
+        commitment.listen(assoc, set(requests) - reported, take, timeout_s=LISTEN_S)
+
+
+def _record(ledger: Ledger, now: Clock, report: Report) -> int:
+    with ledger.transaction() as session:
+        known = commitments.report(
+            session,
+            report.transaction_uid,
+            committed=report.committed,
+            failed=report.failed,
+            now=now(),
+        )
+    if not known:
+        _logger.warning("deliver.report-unknown", transaction=report.transaction_uid)
+    return SUCCESS

@@ -1,0 +1,76 @@
+"""Pure: runs of frames that show the same view, so that one of them can stand for all."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.summary.features import Features
+
+SAME_VIEW = 10.0
+"""Two frames show the same view if their layouts differ by no more: mean absolute difference of
+8 x 8 mean colours, levels of 255. Neighbours in real clips differ by 3 to 20."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The frames to choose from, in the order of the recording. Positions count in these arrays.
+
+    frame_index: shape (candidates,), 0-based in the recording. view: shape (candidates,), number
+    of the view each belongs to, ascending from 0. features: shape (candidates,).
+    """
+
+    frame_index: NDArray[np.int64]
+    view: NDArray[np.int64]
+    features: Features
+
+    def __len__(self) -> int:
+        return len(self.frame_index)
+
+    def distance(self, position: int, other: int) -> float:
+        """Return how much two frames differ, as SAME_VIEW does."""
+        layout = self.features["layout"]
+        total = cv2.norm(layout[position], layout[other], cv2.NORM_L1)
+        return total / int(layout[0].size)
+
+    def distances(self, position: int, others: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return how much one frame differs from each of others; shape (others,)."""
+        layout = self.features["layout"]
+        difference = layout[others].astype(np.int16) - layout[position]
+        mean: NDArray[np.float64] = np.abs(difference).mean(axis=(1, 2, 3))
+        return mean
+
+    def view_sizes(self) -> NDArray[np.int64]:
+        """Return the number of frames of each view; shape (views,)."""
+        return np.bincount(self.view)
+
+    def best_of_views(self, score: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the position of the highest score of each view, the first of equals."""
+        order = np.lexsort((np.arange(len(self)), -score, self.view))
+        _, first = np.unique(self.view[order], return_index=True)
+        best: NDArray[np.int64] = order[first]
+        return best
+
+
+def candidates(features: Features) -> Candidates:
+    """Take the usable frames, or every decodable one if none is usable, and find their views."""
+    index = np.flatnonzero(features["usable"])
+    if not len(index):
+        index = np.flatnonzero(features["decoded"])
+    kept = features[index]
+    return Candidates(index, _views(kept), kept)
+
+
+def _views(features: Features) -> NDArray[np.int64]:
+    """Number the views. A view ends where a frame differs from its first one, so that a slow
+    drift does not become one long view."""
+    layout = features["layout"]
+    starts = np.zeros(len(features), np.int64)
+    limit = SAME_VIEW * layout.shape[1] * layout.shape[2] * layout.shape[3]
+    anchor = 0
+    for position in range(1, len(features)):
+        if cv2.norm(layout[anchor], layout[position], cv2.NORM_L1) > limit:
+            anchor = position
+            starts[position] = 1
+    return np.cumsum(starts)

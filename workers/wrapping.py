@@ -1,0 +1,188 @@
+"""The wrap step: gather what was kept, decide, write multi-frame instances, verify, record.
+
+Safe to run again at any point: the same frames give the same SOP Instance UIDs and bytes, and a
+part that lies there already and verifies is not written again.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.dicom import header, part10, times
+from gateway.dicom.storage_classes import JPEG_BASELINE, STORAGE_CLASSES, VIDEO_ENDOSCOPIC
+from gateway.errors import Undecodable
+from gateway.ledger.engine import Ledger
+from gateway.ledger.queries import studies as queries
+from gateway.ledger.schema import Study
+from gateway.ledger.transitions import reception, studies
+from gateway.ledger.transitions.studies import DerivedInstance
+from gateway.model import DerivedRole, PackState, StudyState
+from gateway.packs import index as pack_index
+from gateway.packs import reading
+from gateway.settings import Settings
+from workers import derived_files
+from workers.dicom_objects import SourceStudy
+from workers.part_files import PartFiles
+from workers.wrap import report, video_endoscopic
+from workers.wrap.plan import PlannedRecording, plan
+from workers.wrap.recording import SealedPack
+from workers.wrap.segment import Limits, Part
+
+NOTES_AT_ONCE = 200
+"""Quarantine rows per transaction: other writers wait no longer than milliseconds."""
+HEAD_BYTES = 1 << 20
+"""Of an original, this much is read to count its frames."""
+
+Clock = Callable[[], datetime]
+
+
+def wrap(settings: Settings, ledger: Ledger, study_id: int, attempt: int, *, now: Clock) -> None:
+    """Make the multi-frame instances of a study and record them, under the claim `attempt`.
+
+    Every part is durable and compared with the digests of the received frames, fragment by
+    fragment, before any of them is recorded. Raises StaleTransition when the claim is lost,
+    NoFrames, LimitExceeded, and StorageError: IntegrityError if a pack no longer holds the
+    bytes that were acknowledged.
+    """
+    lease = _Lease(settings, ledger, study_id, attempt, now)
+    # 1. Gather.
+    lease.renew()
+    study, packs = _gather(settings, ledger, study_id)
+    source = SourceStudy(
+        settings.tenant, study.study_instance_uid, study.received_at, study.attributes
+    )
+    # 2. Decide.
+    limits = Limits(settings.part_frames_max, settings.part_bytes_max)
+    planned = plan(source, packs, limits, fallback_us=_nominal_start_us(study))
+    # 3. Apply and verify.
+    derived_files.remove_drafts(settings.derived_dir / study.study_instance_uid)
+    with PartFiles(settings, packs, lease.keep) as files:
+        instances = [_made(files, one, part) for one in planned for part in one.parts]
+    instances += [original for one in planned for original in _originals(settings, one, packs)]
+    # 4. Record.
+    notes = report.notes(planned, packs, study.calling_ae_title)
+    while batch := list(islice(notes, NOTES_AT_ONCE)):
+        lease.keep()
+        with ledger.transaction() as session:
+            for note in batch:
+                reception.quarantine(session, note, now=now())
+    counts = report.report(planned)
+    with ledger.transaction() as session:
+        studies.finish_wrap(session, study_id, attempt, instances, report=counts, now=now())
+
+
+class _Lease:
+    """The claim on the study, renewed while work goes on."""
+
+    def __init__(
+        self, settings: Settings, ledger: Ledger, study_id: int, attempt: int, now: Clock
+    ) -> None:
+        self._ledger, self._study_id, self._attempt, self._now = ledger, study_id, attempt, now
+        self._lease_s = settings.lease_s
+        self._due_at = now()
+
+    def keep(self) -> None:
+        """Renew if a third of the lease has passed. Cheap enough to call for every frame."""
+        if self._now() >= self._due_at:
+            self.renew()
+
+    def renew(self) -> None:
+        """Extend the lease. Raises StaleTransition if it was lost, or the wrap is recorded."""
+        at = self._now()
+        with self._ledger.transaction() as session:
+            # The same message may come twice: its second run must not touch the next step.
+            studies.holding(session, self._study_id, self._attempt, StudyState.WRAPPING)
+            studies.renew(session, self._study_id, self._attempt, lease_s=self._lease_s, now=at)
+        self._due_at = at + timedelta(seconds=self._lease_s / 3)
+
+
+def _gather(settings: Settings, ledger: Ledger, study_id: int) -> tuple[Study, list[SealedPack]]:
+    with ledger.reading() as session:
+        study = queries.get(session, study_id)
+        lines = queries.packs(session, study_id)
+    packs = [
+        SealedPack(
+            series_instance_uid=line.series_instance_uid,
+            index=pack_index.load(settings.home / line.pack.storage_key),
+            storage_key=line.pack.storage_key,
+            association_id=line.pack.association_id,
+        )
+        for line in lines
+        if line.pack.state is PackState.SEALED
+    ]
+    return study, packs
+
+
+def _nominal_start_us(study: Study) -> int:
+    """Return when a recording began whose frames do not say: with the study, or with us."""
+    stated = times.from_date_and_time(study.study_date, study.study_time)
+    if stated != times.UNKNOWN:
+        return stated
+    return (study.received_at.replace(tzinfo=None) - times.EPOCH) // timedelta(microseconds=1)
+
+
+def _made(files: PartFiles, one: PlannedRecording, part: Part) -> DerivedInstance:
+    file = files.make(one.source, part)
+    return DerivedInstance(
+        role=DerivedRole.FRAMES,
+        number=part.number,
+        series_instance_uid=file.series_instance_uid,
+        sop_class_uid=VIDEO_ENDOSCOPIC,
+        sop_instance_uid=file.sop_instance_uid,
+        transfer_syntax_uid=JPEG_BASELINE,
+        storage_key=file.storage_key,
+        size_bytes=file.written.size_bytes,
+        frame_count=len(part.positions),
+        digest=file.written.digest,
+        first_frame_at=video_endoscopic.first_frame_at(one.source, part),
+    )
+
+
+def _originals(
+    settings: Settings, one: PlannedRecording, packs: Sequence[SealedPack]
+) -> Iterator[DerivedInstance]:
+    """Yield received instances that are delivered as they came, out of their pack."""
+    for position, member in enumerate(one.source.recording.originals):
+        pack = packs[int(member["pack"])]
+        row = pack.index[int(member["row"])]
+        number = int(row["instance_number"])
+        yield DerivedInstance(
+            role=DerivedRole.ORIGINAL,
+            number=number if number >= 0 else position + 1,
+            series_instance_uid=one.source.recording.series_instance_uid,
+            sop_class_uid=bytes(row["sop_class_uid"]).decode(),
+            sop_instance_uid=bytes(row["sop_instance_uid"]).decode(),
+            transfer_syntax_uid=bytes(row["transfer_syntax_uid"]).decode(),
+            storage_key=pack.storage_key,
+            offset_bytes=int(row["offset"]),
+            size_bytes=int(row["size"]),
+            frame_count=_frame_count(settings.home / pack.storage_key, row),
+            digest=row["digest"].tobytes().hex(),
+            first_frame_at=_iso(int(row["acquired_us"])),
+        )
+
+
+def _iso(acquired_us: int) -> str:
+    if acquired_us == times.UNKNOWN:
+        return ""
+    return times.to_datetime(acquired_us).isoformat(timespec="microseconds")
+
+
+def _frame_count(pack: Path, row: NDArray[np.void]) -> int:
+    """Return how many frames an original has: 0 if it is no image."""
+    if not row["rows"]:
+        return 0
+    name = STORAGE_CLASSES.get(bytes(row["sop_class_uid"]).decode(), "")
+    if not name.startswith("Video") and "Multi-frame" not in name:
+        return 1
+    head = reading.read_range(pack, int(row["offset"]), min(int(row["size"]), HEAD_BYTES))
+    try:
+        meta = part10.parse_file_meta(head)
+        found = header.read(memoryview(head)[meta.data_set_offset :], meta.transfer_syntax_uid)
+    except Undecodable:
+        return 1
+    return found.integer(header.NUMBER_OF_FRAMES) or 1
