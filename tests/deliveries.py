@@ -1,6 +1,8 @@
 """Builders of transfers for tests: a ready study with files on disk, planned for one destination."""
 
+import functools
 import hashlib
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -105,8 +107,8 @@ def make_delivery(
 ) -> Delivery:
     """Write the files of a study and plan its transfer to a peer on this machine."""
     chosen = Settings(home=home, **settings)
+    (home / "ledger.sqlite").write_bytes(_empty_ledger())
     ledger = Ledger(chosen.ledger_url)
-    migrate.upgrade(ledger)
     recorded = [_write(home, made) for made in instances]
     with ledger.transaction() as session:
         registry.add_destination(
@@ -147,6 +149,17 @@ def add_acknowledged(delivery: Delivery, count: int) -> None:
                     status=0,
                 )
             )
+
+
+@functools.cache
+def _empty_ledger() -> bytes:
+    """Return a migrated SQLite ledger: migrating takes longer than most tests that need one."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "ledger.sqlite"
+        ledger = Ledger(f"sqlite:///{path}")
+        migrate.upgrade(ledger)
+        ledger.dispose()
+        return path.read_bytes()
 
 
 def _write(home: Path, made: Made) -> DerivedInstance:

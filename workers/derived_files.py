@@ -51,9 +51,7 @@ def write(
     shown the durable draft before it gets its name, and may raise. Raises StorageFull or
     StorageUnavailable; errors from `pieces` and `verify` pass through. Nothing is left behind.
     """
-    # A worker that lost its lease may still write the same file, in another container under
-    # the same process id: drafts never share a name.
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.draft")
+    draft = _draft_of(path)
     digest, size = hashlib.sha256(), 0
     try:
         _make_directory(path.parent)
@@ -76,6 +74,59 @@ def write(
     return WrittenFile(size, digest.hexdigest())
 
 
+class Batch:
+    """Files of one directory that become durable together, when the `with` block ends.
+
+    A hundred files synced one after the other, each with its name, wait for the disk two
+    hundred times; written first and synced then, a quarter as long. If the block fails,
+    nothing of it is left behind.
+    """
+
+    def __init__(self, directory: Path, heartbeat: Callable[[], None]) -> None:
+        """heartbeat: called with every file; what it raises ends the work."""
+        self._directory, self._heartbeat = directory, heartbeat
+        self._drafts: dict[Path, Path] = {}
+
+    def add(self, file_name: str, contents: bytes | memoryview) -> WrittenFile:
+        """Take a file; durable only at the end of the block. Raises StorageError."""
+        self._heartbeat()
+        path = self._directory / file_name
+        draft = self._drafts.setdefault(path, _draft_of(path))
+        try:
+            _make_directory(self._directory)
+            draft.write_bytes(contents)
+        except OSError as error:
+            raise storage_error(error, path) from error
+        return WrittenFile(len(contents), hashlib.sha256(contents).hexdigest())
+
+    def _commit(self) -> None:
+        for path, draft in self._drafts.items():
+            self._heartbeat()
+            try:
+                with draft.open("rb") as file:
+                    os.fsync(file.fileno())
+            except OSError as error:
+                raise storage_error(error, path) from error
+        try:
+            for path, draft in self._drafts.items():
+                draft.replace(path)
+            if self._drafts:
+                sync_directory(self._directory)
+        except OSError as error:
+            raise storage_error(error, self._directory) from error
+
+    def __enter__(self) -> "Batch":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._commit()
+        finally:
+            for draft in self._drafts.values():
+                draft.unlink(missing_ok=True)
+
+
 def remove_drafts(directory: Path) -> None:
     """Remove what killed workers left half-written in a study's directory.
 
@@ -83,6 +134,12 @@ def remove_drafts(directory: Path) -> None:
     """
     for draft in directory.glob("*.draft"):
         draft.unlink(missing_ok=True)
+
+
+def _draft_of(path: Path) -> Path:
+    # A worker that lost its lease may still write the same file, in another container under
+    # the same process id: drafts never share a name.
+    return path.with_name(f"{path.name}.{secrets.token_hex(4)}.draft")
 
 
 def _make_directory(directory: Path) -> None:

@@ -27,7 +27,7 @@ RULESET = "1"
 
 MODEL_NAME = "capsule-gateway"
 
-_NOT_OF_A_DOCUMENT = ("BodyPartExamined", "ProtocolName", "BurnedInAnnotation")
+_NOT_OF_A_DOCUMENT = ("BodyPartExamined", "ProtocolName", "BurnedInAnnotation", "ImageLaterality")
 _TYPE_2 = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime",
     "StudyID", "AccessionNumber", "ReferringPhysicianName", "Manufacturer",
@@ -103,6 +103,8 @@ def common(study: SourceStudy, place: Placement) -> Dataset:
     ds.SeriesNumber = place.series_number
     ds.SeriesDescription = place.series_description
     ds.InstanceNumber = place.instance_number
+    # Without it, receivers that do not know the body part ask for a Laterality (C.7.3.1).
+    ds.ImageLaterality = "U"  # unpaired
     created = created_at(ds, study)
     ds.InstanceCreationDate = created.strftime("%Y%m%d")
     ds.InstanceCreationTime = created.strftime("%H%M%S")
@@ -116,7 +118,7 @@ def created_at(ds: Dataset, study: SourceStudy) -> datetime:
 
 
 def without_image_attributes(ds: Dataset) -> Dataset:
-    """Remove what the source says about images and a document has no module for."""
+    """Remove what is said of images and a document has no module for."""
     for keyword in _NOT_OF_A_DOCUMENT:
         if keyword in ds:
             delattr(ds, keyword)

@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from gateway.ledger.engine import Ledger
 from gateway.ledger.queries import studies as queries
-from gateway.ledger.schema import Study
 from gateway.ledger.transitions import studies
 from gateway.ledger.transitions.studies import ChosenFrame, DerivedInstance
 from gateway.model import DerivedRole, StudyState
 from gateway.settings import Settings
 from workers import derived_files
-from workers.derived_files import WrittenFile
+from workers.derived_files import Batch
 from workers.dicom_objects import MadeInstance, Reference, SourceStudy
 from workers.lease import Clock, StudyLease
 from workers.stored_recording import StoredRecording
@@ -52,18 +51,22 @@ def summarise(
         study = queries.get(session, study_id)
         rows = [one for one in queries.derived(session, study_id) if one.role == DerivedRole.FRAMES]
     paths = [derived_files.path_of(settings, row.storage_key) for row in rows]
-    made = _Output(settings, study, lease)
+    source = SourceStudy(
+        settings.tenant, study.study_instance_uid, study.received_at, study.attributes
+    )
+    directory = settings.derived_dir / source.study_instance_uid
     chosen: Chosen = ()
-    with StoredRecording(paths) as recording:
+    with StoredRecording(paths) as recording, Batch(directory, lease.keep) as batch:
+        made = _Output(source, batch)
         if recording.frame_count:
             # 2. Look and decide.
             features = observe(recording, lease)
-            made.keep_features(features)
             elapsed_ms = parts.elapsed_ms(recording.parts)
             selection = select(features, elapsed_ms, budget=settings.key_frames)
             # 3. Make.
+            made.keep_features(features)
             chosen = made.summary(recording, selection, _ranked(recording, selection, elapsed_ms))
-    # 4. Record.
+    # 4. Record what is durable now.
     with ledger.transaction() as session:
         studies.finish_summary(
             session, study_id, attempt, made.instances, [_row(*one) for one in chosen], now=now()
@@ -119,19 +122,16 @@ def _ranked(
 
 
 class _Output:
-    """Writes what is made; instances are those that lie there durably."""
+    """Writes what is made; instances are to be recorded when the batch is durable."""
 
-    def __init__(self, settings: Settings, study: Study, lease: StudyLease) -> None:
-        self._settings, self._lease = settings, lease
-        self._study = SourceStudy(
-            settings.tenant, study.study_instance_uid, study.received_at, study.attributes
-        )
+    def __init__(self, study: SourceStudy, batch: Batch) -> None:
+        self._study, self._batch = study, batch
         self.instances: list[DerivedInstance] = []
 
     def keep_features(self, features: Features) -> None:
         buffer = BytesIO()
         np.save(buffer, features)
-        self._write(FEATURES_FILE, buffer.getbuffer())
+        self._batch.add(FEATURES_FILE, buffer.getbuffer())
 
     def summary(
         self, recording: StoredRecording, selection: Selection, ranked: Sequence[KeyFrame]
@@ -157,7 +157,7 @@ class _Output:
     def _keep(self, made: MadeInstance, shown: KeyFrame | None = None) -> Reference:
         reference = made.reference
         file_name = f"{reference.sop_instance_uid}.dcm"
-        written = self._write(file_name, made.contents)
+        written = self._batch.add(file_name, made.contents)
         self.instances.append(
             DerivedInstance(
                 role=DerivedRole(made.place.role),
@@ -174,11 +174,6 @@ class _Output:
             )
         )
         return reference
-
-    def _write(self, file_name: str, contents: bytes | memoryview) -> WrittenFile:
-        self._lease.keep()
-        key = derived_files.storage_key(self._study.study_instance_uid, file_name)
-        return derived_files.write(derived_files.path_of(self._settings, key), [contents])
 
 
 def _row(one: KeyFrame, reference: Reference) -> ChosenFrame:

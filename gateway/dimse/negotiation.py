@@ -128,6 +128,8 @@ def read_acceptance(pdu: bytes, proposals: Sequence[Proposal]) -> Agreement:
         pdu_bytes_max = int(answer.maximum_length_received or 0)
     except _MALFORMED as error:
         raise ValueError("the answer to the association request is not readable") from error
+    if not results:
+        raise ValueError("the answer to the association request has no presentation contexts")
     accepted: dict[Proposal, AcceptedContext] = {}
     refused: dict[Proposal, str] = {}
     for index, proposal in enumerate(proposals):

@@ -97,14 +97,14 @@ def bars(line: StudyLine, items: Mapping[int, tuple[int, int]]) -> list[Step]:
 
 
 def standing(steps: Sequence[Step], line: StudyLine) -> str:
-    """Return in a few words where a study of the list stands; the steps are its bars."""
+    """Return in a few words where a study of the list stands; steps: its bars."""
     received, _, sent = steps
     study = line.study
     if study.state is StudyState.RECEIVING:
         share = f", {received.percent} %" if received.percent is not None else ""
         return "arriving" + share if line.open_pack_count else "waiting for quiet" + share
     if study.state is not StudyState.READY:
-        return ""
+        return study.reason
     failed = sum(one.state is TransferState.FAILED for one in line.transfers)
     if failed:
         return f"{counted(failed, 'transfer')} failed"

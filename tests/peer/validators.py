@@ -7,6 +7,7 @@ Frame Time Vector of another length or a truncated frame in the middle.
 import re
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 PIXEL_DATA, CONTENT_SEQUENCE = "(7fe0,0010)", "(0040,a730)"
@@ -43,6 +44,13 @@ def complaints(path: Path) -> list[str]:
 def iod_errors(path: Path) -> list[str]:
     """Return the errors, each once, that dciodvfy finds against the object's IOD."""
     done = _run("dciodvfy", "-new", path)
+    lines = (done.stdout + done.stderr).splitlines()
+    return sorted({line[:200] for line in lines if line.startswith("Error")})
+
+
+def entity_errors(paths: Iterable[Path]) -> list[str]:
+    """Return what dcentvfy finds contradictory between instances of one study."""
+    done = _run("dcentvfy", *paths)
     lines = (done.stdout + done.stderr).splitlines()
     return sorted({line[:200] for line in lines if line.startswith("Error")})
 

@@ -8,6 +8,7 @@ const TOAST_MS = 8_000;
 // Times. The page carries UTC; here it becomes the reader's own time.
 const full = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "medium" });
 const day = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short" });
+const shortDay = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 const clock = new Intl.DateTimeFormat("sv-SE", { timeStyle: "medium" });
 
 function relative(at, now) {
@@ -31,7 +32,7 @@ function tellTimes() {
     if (form === "relative") text = relative(at, now);
     if (form === "due") text = at > now ? relative(at, now) : "now";
     if (form === "date") text = day.format(at);
-    if (form === "clock") text = day.format(at) === today ? clock.format(at) : text.slice(5);
+    if (form === "clock") text = (day.format(at) === today ? "" : `${shortDay.format(at)} `) + clock.format(at);
     if (element.textContent !== text) element.textContent = text;
   }
 }
