@@ -1,4 +1,4 @@
-"""Builders of transfers for tests: a ready study with files on disk, planned for one destination."""
+"""Builders of transfers for tests: a ready study, its files on disk, planned for one peer."""
 
 import functools
 import hashlib

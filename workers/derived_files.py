@@ -124,7 +124,8 @@ class Batch:
                 self._commit()
         finally:
             for draft in self._drafts.values():
-                draft.unlink(missing_ok=True)
+                with suppress(OSError):
+                    draft.unlink()
 
 
 def remove_drafts(directory: Path) -> None:

@@ -55,6 +55,7 @@ def summarise(
         settings.tenant, study.study_instance_uid, study.received_at, study.attributes
     )
     directory = settings.derived_dir / source.study_instance_uid
+    derived_files.remove_drafts(directory)
     chosen: Chosen = ()
     with StoredRecording(paths) as recording, Batch(directory, lease.keep) as batch:
         made = _Output(source, batch)

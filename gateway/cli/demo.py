@@ -61,6 +61,10 @@ class Timings:
         self.seconds[step] = time.monotonic() - started
 
 
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
 def demo(
     frames: Annotated[int, typer.Option(min=1, help="Frames of the synthetic study.")] = 3000,
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running to look at.")] = False,

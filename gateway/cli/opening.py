@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from gateway.errors import ConfigurationError
-from gateway.ledger import migrate
+from gateway.ledger import version
 from gateway.ledger.engine import Ledger
 from gateway.settings import Settings
 
@@ -19,18 +19,21 @@ def settings() -> Settings:
 
 
 def ledger(settings: Settings, *, create: bool = False) -> Ledger:
-    """Open the ledger. create: bring it to this version's schema first.
+    """Open the ledger. create: bring it to this version's schema.
 
-    Raises ConfigurationError if it is older than this version and create is False.
+    An embedded ledger is always brought up to date. Raises ConfigurationError if another one
+    is not and create is False.
     """
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o750)
     opened = Ledger(settings.ledger_url)
-    if create or not settings.database_url:
+    if not version.is_current(opened):
+        if settings.database_url and not create:
+            raise ConfigurationError(
+                "The ledger is of another version: run `capsule-gateway migrate`."
+            )
+        from gateway.ledger import migrate  # Alembic costs a start half a second
+
         migrate.upgrade(opened)
-    elif migrate.pending(opened):
-        raise ConfigurationError(
-            "The ledger is of an older version: run `capsule-gateway migrate`."
-        )
     return opened
 
 

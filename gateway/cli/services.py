@@ -11,15 +11,15 @@ import typer
 from gateway import log
 from gateway.cli import opening
 from gateway.errors import ConfigurationError
-from gateway.scp import recovery
-from gateway.scp.server import ScpServer
+from gateway.settings import Settings
 from gateway.up import roles, runfile
-from gateway.up.supervisor import Supervisor
-from gateway.web import accounts, server
 
 
 def up() -> None:
     """Run the whole gateway on this machine; Ctrl-C stops all of it."""
+    from gateway.up.supervisor import Supervisor
+    from gateway.web import accounts
+
     settings = opening.settings()
     log.configure(settings, "up")
     ledger = opening.ledger(settings, create=True)
@@ -40,6 +40,9 @@ def up() -> None:
 
 def scp() -> None:
     """Run the DICOM listener."""
+    from gateway.scp import recovery
+    from gateway.scp.server import ScpServer
+
     settings = opening.settings()
     log.configure(settings, "scp")
     ledger = opening.ledger(settings)
@@ -55,6 +58,8 @@ def scp() -> None:
 
 def web() -> None:
     """Run the console."""
+    from gateway.web import server
+
     settings = opening.settings()
     log.configure(settings, "web")
     opening.ledger(settings).dispose()
@@ -83,10 +88,7 @@ def migrate() -> None:
     typer.echo("The ledger is up to date.")
 
 
-COMMANDS: tuple[Callable[..., Any], ...] = (up, scp, web, worker, beat, migrate)
-
-
-def _with_broker() -> Any:
+def _with_broker() -> Settings:
     settings = opening.settings()
     if not settings.broker_url:
         raise ConfigurationError("CAPSULE_BROKER_URL: a role by itself needs a broker.")
@@ -97,3 +99,13 @@ def _with_broker() -> Any:
 def _become(argv: tuple[str, ...]) -> NoReturn:
     """Replace this process: signals and exit codes are then Celery's own."""
     os.execv(argv[0], argv)  # noqa: S606 - an argument list, no shell
+
+
+def _alone(command: Callable[..., Any]) -> typer.Typer:
+    application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    application.command()(command)
+    return application
+
+
+up_app, scp_app, web_app = _alone(up), _alone(scp), _alone(web)
+worker_app, beat_app, migrate_app = _alone(worker), _alone(beat), _alone(migrate)

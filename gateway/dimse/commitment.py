@@ -136,24 +136,19 @@ def listen(
     *,
     timeout_s: float,
 ) -> None:
-    """Wait for reports about `outstanding` Transaction UIDs on the requesting association.
+    """Wait for reports on the requesting association.
 
-    Most peers report on an association of their own: that nothing comes, or that the peer
-    hangs up, is no failure.
+    outstanding: Transaction UIDs; on_report removes those it takes, and with the last one the
+    waiting ends. Most peers report on an association of their own: that nothing comes, or that
+    the peer hangs up, is no failure.
     """
-    missing = set(outstanding)
-
-    def take(report: Report) -> int:
-        missing.discard(report.transaction_uid)
-        return on_report(report)
-
     deadline = time.monotonic() + timeout_s
     with contextlib.suppress(OutcomeUnknown):
-        while missing and association.has_message(deadline - time.monotonic()):
+        while outstanding and association.has_message(deadline - time.monotonic()):
             message = association.receive()
             if message.command.get(pdu.COMMAND_FIELD) != pdu.N_EVENT_REPORT_RQ:
                 return
-            _take_report(association, message, take)
+            _take_report(association, message, on_report)
 
 
 def _take_report(association: Association, message: Message, on_report: OnReport) -> None:

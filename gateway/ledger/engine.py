@@ -1,14 +1,12 @@
 """Opening the ledger: engine settings, sessions, and the translation of database errors."""
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-import psycopg
 from sqlalchemy import DateTime, Dialect, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
 
@@ -54,9 +52,9 @@ class Ledger:
         try:
             with self._sessions.begin() as session:
                 yield session
+        except IntegrityError:
+            raise  # a violated constraint is a mistake of ours, not a database that is away
         except DBAPIError as error:
-            if isinstance(error.orig, _NOT_OURS):
-                raise
             raise LedgerUnavailable(f"The ledger does not answer: {error.orig}") from error
 
     @contextmanager
@@ -72,10 +70,6 @@ class Ledger:
     def dispose(self, *, close: bool = True) -> None:
         """Drop pooled connections; close=False after a fork, where they belong to the parent."""
         self.engine.dispose(close=close)
-
-
-_NOT_OURS = (sqlite3.IntegrityError, psycopg.IntegrityError)
-"""A violated constraint is a mistake of ours, not an unavailable database: never hidden."""
 
 
 def _engine(url: str) -> Engine:

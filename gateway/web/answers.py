@@ -29,12 +29,15 @@ def wants_fragment() -> bool:
     return request.headers.get("HX-Request") == "true"
 
 
-def done(message: str, location: str) -> ResponseReturnValue:
-    """Say that an action was carried out: a toast on the open page, or a redirect."""
+def done(message: str, location: str, *, level: str = "success") -> ResponseReturnValue:
+    """Say what came of an action that was carried out: a toast on the open page, or a redirect.
+
+    level: success, or error for a bad answer from elsewhere (an echo that was refused).
+    """
     if not wants_fragment():
-        flash(message, "success")
+        flash(message, level)
         return redirect(location, 303)
-    response = make_response(render_template("toast.html", level="success", message=message))
+    response = make_response(render_template("toast.html", level=level, message=message))
     response.headers["HX-Trigger"] = "poll"  # the page shows the change at once
     return response
 

@@ -242,7 +242,7 @@ def test_a_peer_that_aborts_after_the_data_leaves_the_outcome_unknown(deliver, p
 
 def test_a_peer_that_stalls_is_given_up_after_the_timeout(deliver, pacs):
     done = threading.Event()
-    pacs.answer = lambda _event: 0 if done.wait(10) else 0
+    pacs.answer = lambda _event: int(done.wait(10)) and 0
     delivery = deliver([Made(1)], pacs.port, dimse_timeout_s=0.3)
     began = time.monotonic()
     with pytest.raises(OutcomeUnknown, match=r"nothing moved for 0\.3 s"):

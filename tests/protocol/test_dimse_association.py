@@ -184,9 +184,12 @@ def test_an_answer_that_comes_before_the_data_is_complete_is_heeded():
     ],
 )
 def test_an_answer_that_is_none_leaves_the_outcome_unknown(answer, words):
-    with scripted_peer(answering(answer)) as port:
-        with pytest.raises(OutcomeUnknown, match=words), opened(port) as association:
-            store(association)
+    with (
+        scripted_peer(answering(answer)) as port,
+        pytest.raises(OutcomeUnknown, match=words),
+        opened(port) as association,
+    ):
+        store(association)
 
 
 def test_a_connection_that_closes_instead_of_an_answer_leaves_the_outcome_unknown():
@@ -195,9 +198,12 @@ def test_a_connection_that_closes_instead_of_an_answer_leaves_the_outcome_unknow
         connection.sendall(acceptance())
         until_last_fragment(connection)
 
-    with scripted_peer(script) as port:
-        with pytest.raises(OutcomeUnknown, match="lost"), opened(port) as association:
-            store(association)
+    with (
+        scripted_peer(script) as port,
+        pytest.raises(OutcomeUnknown, match="lost"),
+        opened(port) as association,
+    ):
+        store(association)
 
 
 def test_a_peer_that_stops_reading_is_given_up():
@@ -208,9 +214,12 @@ def test_a_peer_that_stops_reading_is_given_up():
         connection.sendall(acceptance())
         done.wait(10)
 
-    with scripted_peer(script) as port:
-        with pytest.raises(OutcomeUnknown, match="nothing moved"), opened(port) as association:
-            store(association, bytes(64 << 20))
+    with (
+        scripted_peer(script) as port,
+        pytest.raises(OutcomeUnknown, match="nothing moved"),
+        opened(port) as association,
+    ):
+        store(association, bytes(64 << 20))
         done.set()
 
 
@@ -224,9 +233,8 @@ def test_after_an_unknown_outcome_the_peer_gets_an_abort():
         connection.sendall(response(message_id_being_responded_to=9))
         seen.append(receive_pdu(connection))
 
-    with scripted_peer(script) as port:
-        with pytest.raises(OutcomeUnknown), opened(port) as association:
-            store(association)
+    with scripted_peer(script) as port, pytest.raises(OutcomeUnknown), opened(port) as association:
+        store(association)
     assert seen == [pdu.ABORT_BY_USER]
 
 
@@ -272,9 +280,8 @@ def test_what_fails_its_proof_is_not_completed(size):
     def wrong():
         raise IntegrityError("wrong bytes")
 
-    with scripted_peer(script) as port:
-        with pytest.raises(IntegrityError), opened(port) as association:
-            store(association, bytes(size), verify=wrong)
+    with scripted_peer(script) as port, pytest.raises(IntegrityError), opened(port) as association:
+        store(association, bytes(size), verify=wrong)
     *fragments, end = seen
     assert not any(one.is_last and not one.is_command for one in fragments)
     assert end == (pdu.ABORT_BY_USER if fragments else pdu.RELEASE_REQUEST)

@@ -2,15 +2,13 @@
 
 import random
 import uuid
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
-from functools import partial
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from gateway import log
 from gateway.dimse import commitment
-from gateway.dimse.association import open_association
-from gateway.dimse.commitment import REFERENCES_MAX, Reference, Report
-from gateway.dimse.negotiation import Peer
+from gateway.dimse.association import Association, open_association
+from gateway.dimse.commitment import PROPOSAL, REFERENCES_MAX, Reference, Report
 from gateway.errors import SendError, StoreRefused
 from gateway.ledger.engine import Ledger
 from gateway.ledger.queries import transfers as queries
@@ -24,18 +22,22 @@ from workers.deliver.send import peer_of, timeouts_of
 LISTEN_S = 3.0
 """How long a report may take on the requesting association. Later ones come to our listener."""
 
-_Requests = Mapping[str, Sequence[Reference]]
-"""Transaction UID to what it is about."""
-
 _logger = log.get(__name__)
 
 
-def request_commitment(settings: Settings, ledger: Ledger, transfer_id: int, *, now: Clock) -> None:
+def request_commitment(
+    settings: Settings,
+    ledger: Ledger,
+    transfer_id: int,
+    *,
+    now: Clock,
+    listen_s: float = LISTEN_S,
+) -> None:
     """Ask about every instance of a sent transfer that is not committed yet.
 
     1. Record the requests, at most REFERENCES_MAX instances each: a report may be faster than
        the answer to the request.
-    2. Send them over one association, and listen there for LISTEN_S.
+    2. Send them over one association, and listen there for listen_s.
     3. Take back those the destination did not accept; they are asked again after a pause, or
        after commitment_timeout_s if trying sooner cannot help.
 
@@ -60,9 +62,18 @@ def request_commitment(settings: Settings, ledger: Ledger, transfer_id: int, *, 
         )
     # Step 2.
     peer = peer_of(settings, line.destination)
-    unanswered = set(requests)
+    unanswered, unreported = set(requests), set(requests)
+
+    def take(report: Report) -> int:
+        unreported.discard(report.transaction_uid)
+        return _record(ledger, report, now())
+
     try:
-        _ask(settings, peer, requests, unanswered, partial(_record, ledger, now))
+        with open_association(peer, [PROPOSAL], timeouts=timeouts_of(settings)) as association:
+            for transaction_uid, about in requests.items():
+                _ask(association, transaction_uid, about, take)
+                unanswered.discard(transaction_uid)
+            commitment.listen(association, unreported, take, timeout_s=listen_s)
     except SendError as error:
         # Step 3.
         _logger.warning("deliver.not-asked", transfer=transfer_id, code=error.code, why=str(error))
@@ -79,42 +90,30 @@ def request_commitment(settings: Settings, ledger: Ledger, transfer_id: int, *, 
 
 
 def _ask(
-    settings: Settings,
-    peer: Peer,
-    requests: _Requests,
-    unanswered: set[str],
-    on_report: commitment.OnReport,
+    association: Association,
+    transaction_uid: str,
+    references: Sequence[Reference],
+    take: commitment.OnReport,
 ) -> None:
-    """Send the requests; each that is accepted, or reported at once, leaves `unanswered`."""
-    reported: set[str] = set()
-
-    def take(report: Report) -> int:
-        reported.add(report.transaction_uid)
-        return on_report(report)
-
-    with open_association(peer, [commitment.PROPOSAL], timeouts=timeouts_of(settings)) as assoc:
-        for transaction_uid, references in requests.items():
-            status = commitment.request(assoc, transaction_uid, references, take)
-            if status != SUCCESS:
-                row = describe(status, ACTION_STATUSES)
-                raise StoreRefused(
-                    f"{peer} refused the Storage Commitment request:"
-                    f" {in_words(status, ACTION_STATUSES)}.",
-                    status=status,
-                    permanent=not row.retry,
-                )
-            unanswered.discard(transaction_uid)
-        commitment.listen(assoc, set(requests) - reported, take, timeout_s=LISTEN_S)
+    """Send one request. Raises StoreRefused unless it is accepted."""
+    status = commitment.request(association, transaction_uid, references, take)
+    if status != SUCCESS:
+        words = in_words(status, ACTION_STATUSES)
+        raise StoreRefused(
+            f"{association.peer} refused the Storage Commitment request: {words}.",
+            status=status,
+            permanent=not describe(status, ACTION_STATUSES).retry,
+        )
 
 
-def _record(ledger: Ledger, now: Clock, report: Report) -> int:
+def _record(ledger: Ledger, report: Report, now: datetime) -> int:
     with ledger.transaction() as session:
         known = commitments.report(
             session,
             report.transaction_uid,
             committed=report.committed,
             failed=report.failed,
-            now=now(),
+            now=now,
         )
     if not known:
         _logger.warning("deliver.report-unknown", transaction=report.transaction_uid)

@@ -117,7 +117,7 @@ def make(study: SourceStudy, number: int, title: str, tiles: Sequence[Tile]) -> 
 
 def draw(title: str, tiles: Sequence[Tile]) -> Picture:
     """Return the picture; shape (rows, columns, 3), uint8, BGR, at most 4096 a side."""
-    columns = min(COLUMNS_MAX, math.ceil(math.sqrt(len(tiles) * 8 / 5)))
+    columns = _columns(len(tiles))
     side = _side(tiles)
     cell = side + CAPTION_ROWS
     rows = math.ceil(len(tiles) / columns)
@@ -134,6 +134,12 @@ def draw(title: str, tiles: Sequence[Tile]) -> Picture:
         colour = _COLOURS[choice.reason]
         _write(picture, str(choice.reason), (left + 8, top + side + 37), colour, width=width)
     return picture
+
+
+def _columns(count: int) -> int:
+    """Return how many tiles stand side by side: wider than high, few empty places."""
+    widest = min(COLUMNS_MAX, math.ceil(math.sqrt(count * 8 / 5)))
+    return min(range(widest, max(widest - 3, 0), -1), key=lambda columns: -count % columns)
 
 
 def _side(tiles: Iterable[Tile]) -> int:

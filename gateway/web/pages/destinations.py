@@ -132,7 +132,11 @@ def ask(destination_id: int) -> ResponseReturnValue:
             session, known.name, ok=result.ok, detail=result.detail, now=now()
         )
     words = "answers" if result.ok else "does not answer"
-    return done(f"{known.name} {words}. {result.detail}", url_for("destinations.index"))
+    return done(
+        f"{known.name} {words}. {result.detail}",
+        url_for("destinations.index"),
+        level="success" if result.ok else "error",
+    )
 
 
 @blueprint.post("/routes/<any(add, remove):action>")

@@ -4,7 +4,7 @@ from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
 from gateway.errors import LedgerUnavailable
-from gateway.ledger import migrate
+from gateway.ledger import version
 from gateway.ledger.queries import changes
 from gateway.web.reach import gateway
 
@@ -22,7 +22,7 @@ def readyz() -> ResponseReturnValue:
     """Answer 200 if the ledger answers and has the schema of this version, else 503."""
     ledger = gateway().ledger
     try:
-        if migrate.pending(ledger):
+        if not version.is_current(ledger):
             return jsonify(status="the ledger is older than this gateway: migrate it"), 503
         with ledger.reading() as session:
             changes.latest_event_id(session)

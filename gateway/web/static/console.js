@@ -58,9 +58,15 @@ function switchTheme() {
 // Pictures.
 const viewer = document.getElementById("viewer");
 let shown = 0;
+let group = "";
 
 function pictures() {
-  return [...document.querySelectorAll("[data-picture]")];
+  return [...document.querySelectorAll(`[data-group="${group}"]`)];
+}
+
+function open(button) {
+  group = button.dataset.group;
+  show(pictures().indexOf(button));
 }
 
 function show(index) {
@@ -73,6 +79,7 @@ function show(index) {
   image.alt = caption;
   viewer.querySelector("[data-caption]").textContent = caption;
   viewer.querySelector("[data-position]").textContent = `${shown + 1} of ${all.length}`;
+  viewer.classList.toggle("is-single", all.length < 2);
   if (!viewer.open) viewer.showModal();
 }
 
@@ -133,7 +140,7 @@ setInterval(() => {
 
 document.addEventListener("click", (event) => {
   const at = (selector) => event.target.closest(selector);
-  if (at("[data-picture]")) show(pictures().indexOf(at("[data-picture]")));
+  if (at("[data-picture]")) open(at("[data-picture]"));
   else if (at("[data-step]")) show(shown + Number(at("[data-step]").dataset.step));
   else if (event.target === viewer) viewer.close();
   else if (at("[data-theme-switch]")) switchTheme();
