@@ -107,6 +107,7 @@ def make_delivery(
 ) -> Delivery:
     """Write the files of a study and plan its transfer to a peer on this machine."""
     chosen = Settings(home=home, **settings)
+    home.mkdir(exist_ok=True)
     (home / "ledger.sqlite").write_bytes(_empty_ledger())
     ledger = Ledger(chosen.ledger_url)
     recorded = [_write(home, made) for made in instances]
@@ -132,23 +133,26 @@ def add_acknowledged(delivery: Delivery, count: int) -> None:
     """Add instances without files, as if they had been sent."""
     with delivery.ledger.transaction() as session:
         study_id = delivery.transfer.study_id
-        for number in range(count):
-            derived = Derived(
+        rows = [
+            Derived(
                 study_id=study_id, revision=1, role=DerivedRole.ORIGINAL, number=number,
                 series_instance_uid=SERIES_UID, sop_class_uid=VL_ENDOSCOPIC,
                 sop_instance_uid=f"{SERIES_UID}.9.{number}", transfer_syntax_uid=JPEG_BASELINE,
                 storage_key="", size_bytes=1, frame_count=1, digest="", created_at=clock(),
-            )  # fmt: skip
-            session.add(derived)
-            session.flush()
-            session.add(
-                TransferItem(
-                    transfer_id=delivery.transfer_id,
-                    derived_id=derived.id,
-                    state=ItemState.ACKNOWLEDGED,
-                    status=0,
-                )
             )
+            for number in range(count)
+        ]  # fmt: skip
+        session.add_all(rows)
+        session.flush()
+        session.add_all(
+            TransferItem(
+                transfer_id=delivery.transfer_id,
+                derived_id=row.id,
+                state=ItemState.ACKNOWLEDGED,
+                status=0,
+            )
+            for row in rows
+        )
 
 
 @functools.cache

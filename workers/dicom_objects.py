@@ -18,7 +18,7 @@ from pydicom.filewriter import write_dataset
 from pydicom.sequence import Sequence
 
 from gateway import __version__
-from gateway.dicom import identity, part10, uids
+from gateway.dicom import identity, legal, part10, uids
 from gateway.dicom.storage_classes import EXPLICIT_LITTLE, JPEG_BASELINE
 from gateway.dicom.uids import IMPLEMENTATION_CLASS_UID
 
@@ -92,6 +92,7 @@ def common(study: SourceStudy, place: Placement) -> Dataset:
     `name` adds that, when everything else is in.
     """
     ds = identity.as_dataset(study.attributes)
+    legal.make_legal(ds)
     ds.SpecificCharacterSet = "ISO_IR 192"
     for keyword in _TYPE_2:
         if keyword not in ds:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gateway import log
 from gateway.dicom.storage_classes import JPEG_BASELINE
-from gateway.errors import IntegrityError
+from gateway.errors import IntegrityError, StorageError
 from gateway.packs import reading
 from gateway.packs.multiframe import MultiFrameFile
 from gateway.settings import Settings
@@ -86,13 +86,13 @@ class PartFiles:
             return None
         try:
             self._verify(path, beginning, frames)
-        except IntegrityError as error:
+            digest, size = hashlib.sha256(), path.stat().st_size
+            for piece in reading.pieces(path, 0, size):
+                self._heartbeat()
+                digest.update(piece)
+        except (StorageError, OSError) as error:  # made again from the packs, whatever it is
             _log.warning("wrap.part-damaged", file=path.name, error=str(error))
             return None
-        digest, size = hashlib.sha256(), path.stat().st_size
-        for piece in reading.pieces(path, 0, size):
-            self._heartbeat()
-            digest.update(piece)
         return WrittenFile(size, digest.hexdigest())
 
     def _verify(self, path: Path, beginning: bytes, frames: Frames) -> None:

@@ -4,8 +4,8 @@ Safe to run again at any point: the same frames give the same SOP Instance UIDs 
 part that lies there already and verifies is not written again.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from gateway.packs import reading
 from gateway.settings import Settings
 from workers import derived_files
 from workers.dicom_objects import SourceStudy
+from workers.lease import Clock, StudyLease
 from workers.part_files import PartFiles
 from workers.wrap import report, video_endoscopic
 from workers.wrap.plan import PlannedRecording, plan
@@ -37,8 +38,6 @@ NOTES_AT_ONCE = 200
 HEAD_BYTES = 1 << 20
 """Of an original, this much is read to count its frames."""
 
-Clock = Callable[[], datetime]
-
 
 def wrap(settings: Settings, ledger: Ledger, study_id: int, attempt: int, *, now: Clock) -> None:
     """Make the multi-frame instances of a study and record them, under the claim `attempt`.
@@ -48,7 +47,8 @@ def wrap(settings: Settings, ledger: Ledger, study_id: int, attempt: int, *, now
     NoFrames, LimitExceeded, and StorageError: IntegrityError if a pack no longer holds the
     bytes that were acknowledged.
     """
-    lease = _Lease(settings, ledger, study_id, attempt, now)
+    claim = (study_id, attempt)
+    lease = StudyLease(ledger, claim, StudyState.WRAPPING, lease_s=settings.lease_s, now=now)
     # 1. Gather.
     lease.renew()
     study, packs = _gather(settings, ledger, study_id)
@@ -75,31 +75,6 @@ def wrap(settings: Settings, ledger: Ledger, study_id: int, attempt: int, *, now
         studies.finish_wrap(session, study_id, attempt, instances, report=counts, now=now())
 
 
-class _Lease:
-    """The claim on the study, renewed while work goes on."""
-
-    def __init__(
-        self, settings: Settings, ledger: Ledger, study_id: int, attempt: int, now: Clock
-    ) -> None:
-        self._ledger, self._study_id, self._attempt, self._now = ledger, study_id, attempt, now
-        self._lease_s = settings.lease_s
-        self._due_at = now()
-
-    def keep(self) -> None:
-        """Renew if a third of the lease has passed. Cheap enough to call for every frame."""
-        if self._now() >= self._due_at:
-            self.renew()
-
-    def renew(self) -> None:
-        """Extend the lease. Raises StaleTransition if it was lost, or the wrap is recorded."""
-        at = self._now()
-        with self._ledger.transaction() as session:
-            # The same message may come twice: its second run must not touch the next step.
-            studies.holding(session, self._study_id, self._attempt, StudyState.WRAPPING)
-            studies.renew(session, self._study_id, self._attempt, lease_s=self._lease_s, now=at)
-        self._due_at = at + timedelta(seconds=self._lease_s / 3)
-
-
 def _gather(settings: Settings, ledger: Ledger, study_id: int) -> tuple[Study, list[SealedPack]]:
     with ledger.reading() as session:
         study = queries.get(session, study_id)
@@ -120,7 +95,7 @@ def _gather(settings: Settings, ledger: Ledger, study_id: int) -> tuple[Study, l
 def _nominal_start_us(study: Study) -> int:
     """Return when a recording began whose frames do not say: with the study, or with us."""
     stated = times.from_date_and_time(study.study_date, study.study_time)
-    if stated != times.UNKNOWN:
+    if stated >= 0:
         return stated
     return (study.received_at.replace(tzinfo=None) - times.EPOCH) // timedelta(microseconds=1)
 

@@ -125,8 +125,8 @@ class Account(UserMixin):
     must_change_password: bool = False
     active: bool = True
     session_key: str = ""
-    last_login_at: datetime | None = None
-    current_login_at: datetime | None = None
+    last_login_at: datetime | None = None  # type: ignore[assignment]
+    current_login_at: datetime | None = None  # type: ignore[assignment]
     last_login_ip: str | None = None
     current_login_ip: str | None = None
     login_count: int = 0
@@ -171,7 +171,7 @@ class Accounts(UserDatastore):
     def find_role(self, role: str) -> ConsoleRole | None:
         return ConsoleRole(role) if role in tuple(Role) else None
 
-    def put(self, model: Account) -> Account:  # type: ignore[override]
+    def put(self, model: Account) -> Account:
         """Write an account back to its row."""
         with self._ledger.transaction() as session:
             row = session.get(User, model.id)

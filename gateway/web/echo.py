@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pynetdicom import AE, evt
-from pynetdicom.sop_class import Verification
 
 from gateway.network import tune_association
 
+VERIFICATION = "1.2.840.10008.1.1"
 TIMEOUT_S = 5.0
 _REJECT_RESULTS = {1: "for good", 2: "for now"}
 _REJECT_REASONS = {
@@ -34,10 +34,13 @@ class Echo:
 def echo(*, calling: str, called: str, host: str, port: int, timeout_s: float = TIMEOUT_S) -> Echo:
     """Ask a DICOM peer for a C-ECHO response and say what came of it. Never raises."""
     ae = AE(ae_title=calling)
-    ae.add_requested_context(Verification)
+    ae.add_requested_context(VERIFICATION)
     ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = timeout_s
     connected: list[Any] = []
-    handlers = [(evt.EVT_CONN_OPEN, tune_association), (evt.EVT_CONN_OPEN, connected.append)]
+    handlers: list[Any] = [
+        (evt.EVT_CONN_OPEN, tune_association),
+        (evt.EVT_CONN_OPEN, connected.append),
+    ]
     started = time.monotonic()
     try:
         assoc = ae.associate(host, port, ae_title=called, evt_handlers=handlers)
@@ -45,7 +48,10 @@ def echo(*, calling: str, called: str, host: str, port: int, timeout_s: float = 
         return Echo(False, f"{host} cannot be reached: {_reason(error)}.")
     if not assoc.is_established:
         return Echo(False, _not_established(assoc, connected=bool(connected), host=host, port=port))
-    status = assoc.send_c_echo()
+    try:
+        status = assoc.send_c_echo()
+    except RuntimeError:  # pynetdicom: the association went away under the request
+        return Echo(False, "It took the association and broke it off.")
     elapsed_ms = (time.monotonic() - started) * 1000
     if "Status" not in status:
         assoc.abort()

@@ -67,7 +67,9 @@ def _http_error(error: HTTPException) -> ResponseReturnValue:
 def _unforeseen(error: InternalServerError) -> ResponseReturnValue:
     """Answer for an exception without a handler; Flask has logged it before it calls this."""
     return _answer(
-        500, "This page failed: that is a mistake in the gateway.", "The log says where it happened."
+        500,
+        "This page failed: that is a mistake in the gateway.",
+        "The log says where it happened.",
     )
 
 
@@ -86,7 +88,5 @@ def _answer(status: int, message: str, remedy: str) -> ResponseReturnValue:
             response.headers["HX-Reswap"] = "beforeend"
         return response
     title = _TITLES.get(status, "Something went wrong")
-    text = render_template(
-        "fault.html", status=status, title=title, message=message, remedy=remedy
-    )
+    text = render_template("fault.html", status=status, title=title, message=message, remedy=remedy)
     return text, status

@@ -23,7 +23,9 @@ def secret_key(settings: Settings) -> str:
             _write_once(path, secrets.token_urlsafe(48))
         return path.read_text().strip()
     except OSError as error:
-        raise ConfigurationError(f"CAPSULE_SECRET_KEY: cannot keep one in {path}: {error}") from error
+        raise ConfigurationError(
+            f"CAPSULE_SECRET_KEY: cannot keep one in {path}: {error}"
+        ) from error
 
 
 def _write_once(path: Path, key: str) -> None:

@@ -9,6 +9,7 @@ import threading
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
 
 from gateway.ledger.engine import Ledger
 from gateway.settings import Settings
@@ -20,6 +21,15 @@ ROLE = "web"
 THREADS = 64
 STOP_S = 3
 """Streams end half a second after a stop was asked for; a page that is slower than this is cut."""
+
+
+class _Log(Logger):  # type: ignore[misc]
+    """gunicorn's log lines, warnings and worse, through the log of the gateway."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        self.error_log.handlers[:] = []
+        self.error_log.propagate = True
 
 
 class _Console(BaseApplication):  # type: ignore[misc]
@@ -39,8 +49,8 @@ class _Console(BaseApplication):  # type: ignore[misc]
             "graceful_timeout": STOP_S,
             "keepalive": 15,
             "accesslog": None,  # addresses of pages hold searches, and searches hold names
-            "errorlog": "-",
             "loglevel": "warning",
+            "logger_class": _Log,
             "control_socket_disable": True,
             "when_ready": self._when_ready,
             "on_exit": self._on_exit,

@@ -17,6 +17,7 @@ from wtforms import HiddenField, StringField
 from wtforms.validators import InputRequired, Optional
 
 from gateway.web.accounts import PASSWORD_LENGTH_MIN, Account, Accounts
+from gateway.web.answers import wants_fragment
 from gateway.web.throttle import Throttle
 
 OPEN_TO_ALL = frozenset({"static", "health.healthz", "health.readyz", "security.login"})
@@ -95,7 +96,7 @@ def _gate() -> ResponseReturnValue | None:
     if not current_user.is_authenticated:
         return _to_sign_in()
     if account().must_change_password and endpoint not in BEFORE_PASSWORD_CHANGE:
-        return redirect(url_for("security.change_password"))
+        return _lead_to(url_for("security.change_password"))
     reading = request.method in ("GET", "HEAD", "OPTIONS")
     if not reading and endpoint not in OPEN_TO_VIEWERS and not account().steers:
         raise Forbidden("Your role is viewer: you may look at everything and change nothing.")
@@ -103,21 +104,25 @@ def _gate() -> ResponseReturnValue | None:
 
 
 def _to_sign_in() -> ResponseReturnValue:
-    """Answer a stranger: a page leads to the form, a fragment or the API just says 401."""
+    """Answer a stranger: a page leads to the form, the API says 401."""
     if request.path.startswith("/api/"):
         raise Unauthorized("Sign in first.")
-    here = request.full_path.rstrip("?") if request.method == "GET" else "/"
-    form = url_for("security.login", next=here if here != "/" else None)
-    if request.headers.get("HX-Request"):
-        back = url_for("security.login")
-        return Response(status=401, headers={"HX-Redirect": back})
-    return redirect(form)
+    part = wants_fragment() or request.method != "GET"
+    here = "/" if part else request.full_path.rstrip("?")
+    return _lead_to(url_for("security.login", next=here if here != "/" else None))
+
+
+def _lead_to(address: str) -> ResponseReturnValue:
+    """Redirect; a part of a page that refreshes by itself takes the whole page along."""
+    if wants_fragment():
+        return Response(status=401, headers={"HX-Redirect": address})
+    return redirect(address)
 
 
 def _form(accounts: Accounts, throttle: Throttle) -> type[LoginForm]:
     """Return the sign-in form: plain names, one answer to every failure, and the throttle."""
 
-    class SignInForm(LoginForm):  # type: ignore[misc]
+    class SignInForm(LoginForm):
         name = StringField("Name", validators=[InputRequired("Name")])
         email = HiddenField(validators=[Optional()])  # Flask-Security expects it; never rendered
         remember = None

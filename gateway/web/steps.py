@@ -198,7 +198,9 @@ def _send(facts: Facts, at: Mapping[str, datetime]) -> Step:
     wanted = [one for one in facts.transfers if _counts(one.transfer)]
     if not wanted:
         nowhere = facts.line.study.state is StudyState.READY
-        return Step("send", "off" if nowhere else "waiting", "", "no destination" if nowhere else "")
+        return Step(
+            "send", "off" if nowhere else "waiting", "", "no destination" if nowhere else ""
+        )
     progress = _delivery([one.transfer.state for one in wanted])
     done, total = sum(one.done_count for one in wanted), sum(one.item_count for one in wanted)
     headline = counted(total, "instance") if done == total else f"{done:,} of {total:,} instances"
@@ -211,10 +213,14 @@ def _confirm(facts: Facts, at: Mapping[str, datetime]) -> Step:
     wanted = [one for one in facts.transfers if _counts(one.transfer)]
     asked = [one for one in wanted if one.destination.commitment]
     if not asked:
-        return Step("confirm", "off" if wanted else "waiting", "", "not asked for" if wanted else "")
+        return Step(
+            "confirm", "off" if wanted else "waiting", "", "not asked for" if wanted else ""
+        )
     confirmed = sum(one.transfer.state in _CONFIRMED for one in asked)
     if confirmed == len(asked):
-        note = "the destination answers for it" if confirmed == 1 else "all destinations answer for it"
+        note = (
+            "the destination answers for it" if confirmed == 1 else "all destinations answer for it"
+        )
         return Step("confirm", "done", "committed", note, at.get("committed"))
     started = confirmed or any(one.transfer.state is TransferState.SENT for one in asked)
     headline = f"{confirmed} of {counted(len(asked), 'destination')}" if started else ""

@@ -8,7 +8,7 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 @dataclass(frozen=True)
 class PersonName:
-    """A Person Name (PS3.5 6.2.1) for the screen: how to call the patient, and the other writing."""
+    """A Person Name (PS3.5 6.2.1): what to call the patient, and the same in another writing."""
 
     first: str
     second: str = ""
@@ -70,7 +70,11 @@ def size(size_bytes: float) -> str:
         if size_bytes < 999.5 or unit == _UNITS[-1]:
             break
         size_bytes /= 1000
-    return f"{size_bytes:.0f} {unit}" if unit == "B" or size_bytes >= 99.5 else f"{size_bytes:.1f} {unit}"
+    return (
+        f"{size_bytes:.0f} {unit}"
+        if unit == "B" or size_bytes >= 99.5
+        else f"{size_bytes:.1f} {unit}"
+    )
 
 
 def clock(elapsed_ms: float) -> str:

@@ -62,7 +62,12 @@ def _registry(filling: Filling) -> None:
             ("CAPSULE_WS2", "10.20.4.32", "Endoscopy, reading room 2"),
         ):
             registry.add_source(
-                session, ae_title, now=filling.now, actor="admin", host=host, description=description
+                session,
+                ae_title,
+                now=filling.now,
+                actor="admin",
+                host=host,
+                description=description,
             )
         for name, ae_title, host, port, commitment in (
             ("Main PACS", "HOSPITAL_PACS", "pacs.hospital.example", 104, True),
@@ -87,7 +92,9 @@ def _registry(filling: Filling) -> None:
             now=filling.now,
             actor="admin",
         )
-        registry.edit_destination(session, "Teaching", now=filling.now, actor="admin", enabled=False)
+        registry.edit_destination(
+            session, "Teaching", now=filling.now, actor="admin", enabled=False
+        )
         at = filling.now + timedelta(hours=6, minutes=50)
         registry.record_echo(session, "Main PACS", ok=True, detail="Answered in 14 ms.", now=at)
         registry.record_echo(
@@ -131,7 +138,11 @@ def _with_gaps(filling: Filling, found: dict[str, int], end: object) -> None:
     study_id = filling.ready(uid, 52_318, key_frame_count=100, report=report, **identity(4))
     found["gaps"] = study_id
     with filling.ledger.transaction() as session:
-        for number, reason in ((18_204, "the JPEG stream is truncated"), (18_206, "the JPEG stream is truncated"), (40_378, "the JPEG stream has another size than Rows and Columns say")):
+        for number, reason in (
+            (18_204, "the JPEG stream is truncated"),
+            (18_206, "the JPEG stream is truncated"),
+            (40_378, "the JPEG stream has another size than Rows and Columns say"),
+        ):
             note = QuarantineNote(
                 code="frame.fault",
                 reason=f"Frame {number:,}: {reason}.",
@@ -166,7 +177,9 @@ def _failed_study(filling: Filling, end: object) -> None:
     filling.later(300)
     filling.settle(study_id, SettleRule.QUIET_AFTER_ABORT)
     filling.later(1)
-    filling.fail(study_id, NoFrames("None of the 212 instances holds a picture that can be wrapped."))
+    filling.fail(
+        study_id, NoFrames("None of the 212 instances holds a picture that can be wrapped.")
+    )
 
 
 def _failed_transfer(filling: Filling, found: dict[str, int], end: object) -> None:
@@ -195,7 +208,9 @@ def _sending(filling: Filling, found: dict[str, int], end: object) -> None:
     attempt = filling.claim_transfer(main)
     filling.acknowledge(main, attempt, 58)
     filling.now = end - timedelta(seconds=25)
-    filling.fail_transfer(research, PeerUnreachable("Research archive does not answer at 10.20.9.80:11112."))
+    filling.fail_transfer(
+        research, PeerUnreachable("Research archive does not answer at 10.20.9.80:11112.")
+    )
 
 
 def _receiving(filling: Filling, found: dict[str, int], end: object) -> None:

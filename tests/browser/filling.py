@@ -5,16 +5,20 @@ comes from a patient, and the names are invented.
 """
 
 import hashlib
+import io
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import cv2
+import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGBaseline8Bit
 
 from gateway.errors import GatewayError
 from gateway.ledger.engine import Ledger
+from gateway.ledger.queries import studies as study_queries
 from gateway.ledger.queries import transfers as transfer_queries
 from gateway.ledger.transitions import commitments, reception, studies, transfers
 from gateway.model import (
@@ -26,7 +30,6 @@ from gateway.model import (
     SettleRule,
     StudyIdentity,
 )
-from gateway.simulator.capsule import synthetic_frames
 
 VIDEO_ENDOSCOPIC = "1.2.840.10008.5.1.4.1.1.77.1.1.1"
 VL_ENDOSCOPIC = "1.2.840.10008.5.1.4.1.1.77.1.1"
@@ -54,6 +57,8 @@ class Filling:
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     serial: int = 0
     pictures: list[bytes] = field(default_factory=list)
+    pack_id: int = 0  # the pack and the association of the latest `receive`
+    association: str = ""
 
     def later(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
@@ -101,9 +106,7 @@ class Filling:
             self.seal(pack_id, association, count, outcome=outcome)
         self.pack_id, self.association = pack_id, association
         with self.ledger.reading() as session:
-            from gateway.ledger.queries import studies as queries
-
-            return queries.by_uid(session, uid).id
+            return study_queries.by_uid(session, uid).id
 
     def more(self, pack_id: int, count: int) -> None:
         with self.ledger.transaction() as session:
@@ -230,9 +233,7 @@ class Filling:
 
     def claim_transfer(self, transfer_id: int) -> int:
         with self.ledger.transaction() as session:
-            claim = transfers.claim(
-                session, transfer_id, lease_s=60, attempts_max=8, now=self.now
-            )
+            claim = transfers.claim(session, transfer_id, lease_s=60, attempts_max=8, now=self.now)
         assert claim is not None
         return claim.attempt
 
@@ -305,15 +306,14 @@ class Filling:
             return sorted(one.transfer.id for one in lines)
 
     def picture(self, rank: int) -> bytes:
-        if not self.pictures:
-            recording = synthetic_frames(360, seed=11)
-            self.pictures = [one.jpeg for one in recording if one.frame_number % 15 == 0]
-        return self.pictures[rank % len(self.pictures)]
+        """Return the JPEG stream of a key frame; without pictures, a disc of the rank's colour."""
+        if self.pictures:
+            return self.pictures[rank % len(self.pictures)]
+        canvas = np.zeros((96, 96, 3), np.uint8)
+        cv2.circle(canvas, (48, 48), 44, (60, 40 + rank * 37 % 200, 90 + rank * 61 % 160), -1)
+        return cv2.imencode(".jpg", canvas)[1].tobytes()
 
     def contact_sheet(self, count: int) -> bytes:
-        import cv2
-        import numpy as np
-
         decoded = [
             cv2.imdecode(np.frombuffer(self.picture(rank), np.uint8), cv2.IMREAD_COLOR)
             for rank in range(1, count + 1)
@@ -359,8 +359,6 @@ class Filling:
 
 def part10(uid: str, sop_class_uid: str, jpeg: bytes) -> bytes:
     """Return a Part 10 file with one JPEG fragment, as a key frame instance is."""
-    import io
-
     ds = Dataset()
     ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = JPEGBaseline8Bit

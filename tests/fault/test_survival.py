@@ -12,7 +12,7 @@ from gateway.model import StudyState
 from gateway.packs import index as pack_index
 from gateway.simulator.workstation import SendInterrupted
 from gateway.up import broker, roles, runfile
-from tests.fault.running import (
+from tests.running import (
     eventually,
     gateway_on,
     kill_group,

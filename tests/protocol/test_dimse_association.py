@@ -214,12 +214,9 @@ def test_a_peer_that_stops_reading_is_given_up():
         connection.sendall(acceptance())
         done.wait(10)
 
-    with (
-        scripted_peer(script) as port,
-        pytest.raises(OutcomeUnknown, match="nothing moved"),
-        opened(port) as association,
-    ):
-        store(association, bytes(64 << 20))
+    with scripted_peer(script) as port:
+        with pytest.raises(OutcomeUnknown, match="nothing moved"), opened(port) as association:
+            store(association, bytes(64 << 20))
         done.set()
 
 

@@ -65,7 +65,7 @@ def test_study_series_and_counts_are_recorded(listener):
 
 
 def test_progress_is_visible_while_instances_arrive(listener):
-    from tests.protocol.conftest import eventually
+    from tests.listening import eventually
 
     def received() -> int:
         with listener.ledger.reading() as session:

@@ -35,7 +35,8 @@ STRETCH_FRAMES_MIN = 8
 _PLAINLY = 0.33
 """Of interest.blood: a twentieth of the field of view."""
 _GOOD = 0.5
-"""Quality from which a frame may represent its stretch; below, it is there for coverage only."""
+"""Quality from which a frame may represent others; below, it is there for coverage, or because
+of blood, only. In a recording that is worse throughout, its own median counts."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,9 @@ def select(features: Features, elapsed_ms: NDArray[np.int64], *, budget: int) ->
     if not len(among):
         return Selection((), 0, 0, len(features), int(np.ptp(elapsed_ms)) if len(features) else 0)
     budget = min(budget, len(among))
-    picks = _Picks(among)
+    quality = among.features["quality"].astype(np.float64)
+    good = among.features["usable"] & (quality >= min(_GOOD, float(np.median(quality))))
+    picks = _Picks(among, quality, good)
     stretches = _stretches(len(among), budget)
     spacing = max(int(stretches[1]) // 4, 1)
     blood = interest.blood(among.features)
@@ -85,8 +88,10 @@ def select(features: Features, elapsed_ms: NDArray[np.int64], *, budget: int) ->
         picks, blood, KeyFrameReason.POSSIBLE_BLOOD,
         count=int(BLOOD_SHARE * budget), spacing=spacing,
     )  # fmt: skip
+    # Foam and veils are the commonest strangers: here quality counts once more.
+    rarity = interest.rarity(among.features) * picks.quality * picks.good
     _pick_strongest(
-        picks, interest.rarity(among.features), KeyFrameReason.RARE,
+        picks, rarity, KeyFrameReason.RARE,
         count=int(RARE_SHARE * budget), spacing=spacing,
     )  # fmt: skip
     _cover(picks, stretches)
@@ -107,6 +112,8 @@ class _Picks:
     """What was chosen so far, by position among the candidates."""
 
     among: Candidates
+    quality: NDArray[np.float64]
+    good: NDArray[np.bool_]
     positions: list[int] = field(default_factory=list)  # ascending
     reasons: dict[int, tuple[KeyFrameReason, float]] = field(default_factory=dict)
 
@@ -146,8 +153,7 @@ def _pick_strongest(
     spacing: int,
 ) -> None:
     """Pick up to `count` frames of other views with strength above 0, at least `spacing` apart."""
-    # The clearest picture of what is strange: strength counts most, quality decides the rest.
-    score = strength * (0.5 + 0.5 * picks.among.features["quality"])
+    score = strength * picks.quality
     best = picks.among.best_of_views(score)
     for position in best[np.argsort(-score[best], kind="stable")].tolist():
         if count <= 0 or score[position] <= 0:
@@ -160,26 +166,25 @@ def _pick_strongest(
 
 def _cover(picks: _Picks, stretches: NDArray[np.int64]) -> None:
     """Give every stretch without a pick the best frame of its longest distinct view."""
-    quality = picks.among.features["quality"]
     for start, end in pairwise(stretches.tolist()):
         if picks.any_within(start, end):
             continue
         position = _most_seen(picks, start, end)
-        good = quality[position] >= _GOOD and picks.is_distinct(position)
+        good = picks.good[position] and picks.is_distinct(position)
         reason = KeyFrameReason.REPRESENTATIVE if good else KeyFrameReason.COVERAGE
-        picks.add(position, reason, float(quality[position]))
+        picks.add(position, reason, float(picks.quality[position]))
 
 
 def _most_seen(picks: _Picks, start: int, end: int) -> int:
     """Return the frame of a stretch that shows most of it; a distinct one if there is any."""
     view = picks.among.view[start:end]
-    quality = picks.among.features["quality"][start:end].astype(np.float64)
+    quality = picks.quality[start:end]
     order = np.lexsort((np.arange(end - start), -quality, view))
     _, first, size = np.unique(view[order], return_index=True, return_counts=True)
     best = order[first]
     ranked = best[np.argsort(-size * quality[best], kind="stable")] + start
     for position in ranked.tolist():
-        if quality[position - start] >= _GOOD and picks.is_distinct(position):
+        if picks.good[position] and picks.is_distinct(position):
             return int(position)
     return int(ranked[0])
 
@@ -190,14 +195,14 @@ def _fill(picks: _Picks, budget: int) -> None:
     A gap is split in its middle half, so that it shrinks by a quarter at least each time: that
     keeps the whole at O(n log n).
     """
-    among, quality = picks.among, picks.among.features["quality"].astype(np.float64)
-    best = among.best_of_views(quality)
-    borders = [-1, *picks.positions, len(among)]
+    best = picks.among.best_of_views(picks.quality)
+    best = best[picks.good[best]]
+    borders = [-1, *picks.positions, len(picks.among)]
     heap = [split for gap in pairwise(borders) if (split := _split(picks, best, gap))]
     heapq.heapify(heap)
     while heap and len(picks) < budget:
         _, position, (start, end) = heapq.heappop(heap)
-        picks.add(position, KeyFrameReason.REPRESENTATIVE, float(quality[position]))
+        picks.add(position, KeyFrameReason.REPRESENTATIVE, float(picks.quality[position]))
         for gap in ((start, position), (position, end)):
             if split := _split(picks, best, gap):
                 heapq.heappush(heap, split)
@@ -217,7 +222,7 @@ def _split(
     for one in (start, end):
         if 0 <= one < len(picks.among):
             newness = np.minimum(newness, picks.among.distances(one, inside))
-    value = newness * picks.among.features["quality"][inside] * math.sqrt(end - start)
+    value = newness * picks.quality[inside] * math.sqrt(end - start)
     value[newness <= SAME_VIEW] = 0
     strongest = int(np.argmax(value))
     if value[strongest] <= 0:

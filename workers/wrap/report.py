@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.dicom import identity, legal
 from gateway.model import Disposition, FrameFault, QuarantineNote
 from workers.wrap import gaps
 from workers.wrap.plan import PlannedRecording
@@ -29,6 +30,7 @@ def report(planned: Sequence[PlannedRecording]) -> dict[str, Any]:
 
     received = frame + original + duplicate + conflict + excluded counts. set_apart_count is
     part of frame_count. In a gap, `recording` is the 1-based number of the recording.
+    corrected_attributes: keywords of what the source says in a form DICOM forbids.
     """
     recordings = [one.source.recording for one in planned]
     found = _gaps(planned)
@@ -59,8 +61,14 @@ def report(planned: Sequence[PlannedRecording]) -> dict[str, Any]:
         "clock_set_back_count": sum(one.backward_count for one in timelines),
         "times_estimated": any(one.estimated for one in timelines),
         "duration_s": max((one.duration_us for one in timelines), default=0) / 1_000_000,
+        "corrected_attributes": _corrected(planned),
         "parts": sum(len(one.parts) for one in planned),
     }
+
+
+def _corrected(planned: Sequence[PlannedRecording]) -> list[str]:
+    said = [identity.as_dataset(one.source.study.attributes) for one in planned[:1]]
+    return sorted({keyword for ds in said for keyword in legal.make_legal(ds)})
 
 
 def notes(

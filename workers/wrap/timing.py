@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 NOMINAL_INTERVAL_US = 500_000
 """Between frames nobody knows the time of: two a second, what capsules take at rest."""
+LATEST_US = 253_402_300_799_000_000
+"""The end of the year 9999, the last one DICOM can write."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def _filled(acquired_us: NDArray[np.int64], position: NDArray[np.intp]) -> NDArr
     at += np.maximum(every - position[-1], 0) * interval
     filled = base + np.rint(at).astype(np.int64)
     filled[position] = acquired_us[position]
-    return np.maximum(filled, 0)
+    return np.clip(filled, 0, LATEST_US)
 
 
 def frame_time_vector(elapsed_us: NDArray[np.int64]) -> NDArray[np.int64]:

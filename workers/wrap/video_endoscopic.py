@@ -2,7 +2,6 @@
 
 import hashlib
 from dataclasses import dataclass
-from datetime import UTC
 
 import numpy as np
 from pydicom import Dataset
@@ -163,9 +162,7 @@ def _add_provenance(ds: Dataset, source: Source, part: Part, ends: tuple[str, st
         for position, sop_class_uid in dict(zip((first, last), ends, strict=True)).items()
     )
     gateway = dicom_objects.modifying_equipment("Source JPEG streams encapsulated unchanged")
-    # Not the clock of this run: a rerun must give the same bytes.
-    received_at = source.study.received_at.astimezone(UTC)
-    gateway.ContributionDateTime = f"{received_at:%Y%m%d%H%M%S}+0000"
+    gateway.ContributionDateTime = f"{dicom_objects.created_at(ds, source.study):%Y%m%d%H%M%S%z}"
     ds.ContributingEquipmentSequence = Sequence([*_acquisition_equipment(ds), gateway])
     elapsed_us = source.timeline.elapsed_us[part.positions]
     span = f"{first + 1}-{last + 1}"

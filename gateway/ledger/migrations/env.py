@@ -2,11 +2,11 @@
 
 from alembic import context
 
-from gateway.ledger import accounts_schema  # importing it adds its table to those of schema
+from gateway.ledger import accounts_schema
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=accounts_schema.Base.metadata,
+    target_metadata=accounts_schema.User.metadata,  # with the tables of schema, which it imports
     render_as_batch=True,  # SQLite alters a table by copying it
     transactional_ddl=True,
 )

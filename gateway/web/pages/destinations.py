@@ -33,7 +33,9 @@ class Form:
 
     @classmethod
     def posted(cls) -> "Form":
-        text = {key: request.form.get(key, "").strip() for key in ("name", "ae_title", "host", "port")}
+        text = {
+            key: request.form.get(key, "").strip() for key in ("name", "ae_title", "host", "port")
+        }
         return cls(
             **text, commitment="commitment" in request.form, route_all="route_all" in request.form
         )
@@ -128,9 +130,7 @@ def ask(destination_id: int) -> ResponseReturnValue:
         calling=reach.settings.ae_title, called=known.ae_title, host=known.host, port=known.port
     )
     with reach.ledger.transaction() as session:
-        transitions.record_echo(
-            session, known.name, ok=result.ok, detail=result.detail, now=now()
-        )
+        transitions.record_echo(session, known.name, ok=result.ok, detail=result.detail, now=now())
     words = "answers" if result.ok else "does not answer"
     return done(
         f"{known.name} {words}. {result.detail}",

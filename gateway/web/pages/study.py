@@ -90,9 +90,7 @@ def _content(study_id: int) -> dict[str, Any]:
             "key_frames": [(one, _version(derived, one.derived_id)) for one in key_frames],
             "contact_sheet": _first(derived, DerivedRole.CONTACT_SHEET),
             "packs": queries.packs(session, study_id),
-            "quarantine": queries.quarantine(
-                session, study_instance_uid=study.study_instance_uid
-            ),
+            "quarantine": queries.quarantine(session, study_instance_uid=study.study_instance_uid),
             "destinations": registry.destinations(session),
         }
         facts = Facts(line, derived, current, events, reach.settings.settle_s)

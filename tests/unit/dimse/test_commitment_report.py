@@ -1,5 +1,7 @@
 """Storage Commitment reports: what they say, and what we make of broken ones."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,6 @@ from pynetdicom.dsutils import encode
 from gateway.dicom.storage_classes import EXPLICIT_LITTLE, IMPLICIT_LITTLE, VL_ENDOSCOPIC
 from gateway.dimse.commitment import read_report
 from gateway.errors import Undecodable
-import contextlib
 
 
 def reference(uid, reason=None):

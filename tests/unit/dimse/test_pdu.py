@@ -1,5 +1,6 @@
 """Command sets and PDUs, checked against what pynetdicom reads and writes."""
 
+import contextlib
 import struct
 from io import BytesIO
 
@@ -10,7 +11,6 @@ from pynetdicom.dsutils import decode
 from pynetdicom.pdu import P_DATA_TF
 
 from gateway.dimse import pdu
-import contextlib
 
 STORE = {
     pdu.AFFECTED_SOP_CLASS_UID: "1.2.840.10008.5.1.4.1.1.77.1.1",

@@ -110,6 +110,7 @@ def test_the_report_counts_everything_that_came(home):
         ],
         "clock_set_back_count": 0,
         "times_estimated": False,
+        "corrected_attributes": [],
         "parts": 2,
     }
     assert report["duration_s"] == 10

@@ -117,7 +117,8 @@ def free_port() -> int:
 
 def settings_for(home: Path, **changes: object) -> Settings:
     values = {
-        "dicom_host": "127.0.0.1", "dicom_port": free_port(), "web_port": 0, "sweep_interval_s": 0.3,
+        "dicom_host": "127.0.0.1", "dicom_port": free_port(), "web_port": 0,
+        "sweep_interval_s": 0.3,
         "lease_s": 4, "retry_base_s": 0.5, "settle_s": 1, "settle_aborted_s": 600,
         "part_frames_max": 50, "key_frames": 8,
     }  # fmt: skip
