@@ -58,10 +58,11 @@ INFLATED_MAX = 1 << 20
 _LONG_VRS = frozenset(
     {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
 )
-_VRS = _LONG_VRS | {
+_SHORT_VRS = frozenset({
     b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN",
     b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US",
-}  # fmt: skip
+})  # fmt: skip
+_USUAL, _LENGTH = struct.Struct("<HH2sH"), struct.Struct("<L")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +111,47 @@ def read(data: bytes | memoryview, transfer_syntax_uid: str) -> Header:
             raise Undecodable(f"The deflated data set cannot be unpacked: {error}.") from error
         header = _Walk(memoryview(data), explicit=True, order="<").run()
         return Header(header.values)  # offsets would point into bytes nobody keeps
+    if transfer_syntax_uid not in (IMPLICIT_LITTLE, EXPLICIT_BIG):
+        found = _read_usual(memoryview(data))
+        if found is not None:
+            return found
     explicit = transfer_syntax_uid != IMPLICIT_LITTLE
     order = ">" if transfer_syntax_uid == EXPLICIT_BIG else "<"
     return _Walk(memoryview(data), explicit=explicit, order=order).run()
+
+
+def _read_usual(view: memoryview) -> Header | None:
+    """Read an Explicit VR Little Endian header in one flat loop, as nearly all of them allow.
+
+    None where anything is unusual, an error included: the walk below decides then.
+    """
+    values: dict[int, bytes] = {}
+    unpack, end, position, last = _USUAL.unpack_from, len(view), 0, -1
+    while position + 12 <= end:
+        group, element, vr, length = unpack(view, position)
+        tag = group << 16 | element
+        if tag <= last:
+            return None
+        last = tag
+        if vr in _SHORT_VRS:
+            start = position + 8
+        elif vr in _LONG_VRS:
+            length = _LENGTH.unpack_from(view, position + 8)[0]
+            start = position + 12
+            if tag == PIXEL_DATA:
+                walk = _Walk(view, explicit=True, order="<")
+                fragment = walk.only_fragment(start) if length == UNDEFINED else None
+                return Header(values, pixel_data_offset=start, fragment=fragment)
+            if length == UNDEFINED:
+                return None
+        else:
+            return None
+        position = start + length
+        if position > end:
+            return None
+        if tag in WANTED:
+            values[tag] = bytes(view[start:position])
+    return Header(values) if position == end else None
 
 
 class _Walk:
@@ -131,7 +170,7 @@ class _Walk:
                 raise Undecodable(f"Data elements are out of order at ({tag:08X}).")
             last = tag
             if tag == PIXEL_DATA:
-                fragment = self._only_fragment(start) if length == UNDEFINED else None
+                fragment = self.only_fragment(start) if length == UNDEFINED else None
                 return Header(values, self.order == ">", start, fragment)
             if length == UNDEFINED:
                 # Inside UN of undefined length, elements are implicit (PS3.5 6.2.2 note 2).
@@ -157,7 +196,7 @@ class _Walk:
             if vr in _LONG_VRS:
                 length = self._long.unpack_from(self.view, position + 8)[0]
                 return tag, vr, length, position + 12
-            if vr not in _VRS:
+            if vr not in _SHORT_VRS:
                 raise Undecodable(f"({tag:08X}) has no value representation this syntax allows.")
             return tag, vr, self._short.unpack_from(self.view, position + 6)[0], position + 8
         except struct.error as error:
@@ -188,7 +227,7 @@ class _Walk:
             else:
                 position = start + length
 
-    def _only_fragment(self, position: int) -> Fragment | None:
+    def only_fragment(self, position: int) -> Fragment | None:
         """Return the fragment if there is exactly one behind the Basic Offset Table (PS3.5 A.4)."""
         try:
             tag, _, length, start = self._element(position, self.explicit)

@@ -12,13 +12,28 @@ PREAMBLE = bytes(128) + b"DICM"
 
 @dataclass(frozen=True)
 class FileMeta:
-    """What the file meta information says; data_set_offset counts from the preamble."""
+    """File meta information (PS3.10 7.1). data_set_offset counts from the preamble."""
 
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str
-    source_ae_title: str
-    data_set_offset: int
+    source_ae_title: str = ""
+    data_set_offset: int = 0
+
+    def encode(self) -> bytes:
+        """Return preamble, prefix and elements (always Explicit VR Little Endian)."""
+        elements = b"".join(
+            (
+                _FIRST,
+                _element(0x0002, b"UI", self.sop_class_uid),
+                _element(0x0003, b"UI", self.sop_instance_uid),
+                _element(0x0010, b"UI", self.transfer_syntax_uid),
+                _IMPLEMENTATION,
+                _element(0x0016, b"AE", self.source_ae_title) if self.source_ae_title else b"",
+            )
+        )
+        length = struct.pack("<HH2sHL", 0x0002, 0x0000, b"UL", 4, len(elements))
+        return PREAMBLE + length + elements
 
 
 def encode_file_meta(
@@ -28,20 +43,9 @@ def encode_file_meta(
     transfer_syntax_uid: str,
     source_ae_title: str = "",
 ) -> bytes:
-    """Return preamble, prefix and file meta information (always Explicit VR Little Endian)."""
-    elements = b"".join(
-        (
-            struct.pack("<HH2s2xL", 0x0002, 0x0001, b"OB", 2) + b"\x00\x01",
-            _element(0x0002, b"UI", sop_class_uid),
-            _element(0x0003, b"UI", sop_instance_uid),
-            _element(0x0010, b"UI", transfer_syntax_uid),
-            _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID),
-            _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME),
-            _element(0x0016, b"AE", source_ae_title) if source_ae_title else b"",
-        )
-    )
-    length = struct.pack("<HH2sHL", 0x0002, 0x0000, b"UL", 4, len(elements))
-    return PREAMBLE + length + elements
+    """Return preamble, prefix and file meta information of an instance."""
+    meta = FileMeta(sop_class_uid, sop_instance_uid, transfer_syntax_uid, source_ae_title)
+    return meta.encode()
 
 
 def parse_file_meta(data: bytes | memoryview) -> FileMeta:
@@ -92,3 +96,9 @@ def _element(element: int, vr: bytes, text: str) -> bytes:
     if len(value) % 2:
         value += b" " if vr != b"UI" else b"\0"
     return struct.pack("<HH2sH", 0x0002, element, vr, len(value)) + value
+
+
+_FIRST = struct.pack("<HH2s2xL", 0x0002, 0x0001, b"OB", 2) + b"\x00\x01"
+_IMPLEMENTATION = _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID) + _element(
+    0x0013, b"SH", IMPLEMENTATION_VERSION_NAME
+)

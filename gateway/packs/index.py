@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gateway.dicom import header, jpeg, part10, times
 from gateway.dicom.header import Header
+from gateway.dicom.part10 import FileMeta
 from gateway.dicom.storage_classes import JPEG_BASELINE
 from gateway.errors import IntegrityError
 from gateway.model import FrameEncoding, FrameFault
@@ -53,8 +54,15 @@ def record(
     a frame to wrap). offset, size, digest: of the whole content. Raises Undecodable.
     """
     meta = part10.parse_file_meta(content)
-    view = memoryview(content)[meta.data_set_offset :]
-    found = header.read(view, meta.transfer_syntax_uid)
+    data_set = memoryview(content)[meta.data_set_offset :]
+    found = header.read(data_set, meta.transfer_syntax_uid)
+    return describe(found, data_set, meta, offset=offset, size=size, digest=digest)
+
+
+def describe(
+    found: Header, data_set: memoryview, meta: FileMeta, *, offset: int, size: int, digest: bytes
+) -> NDArray[np.void]:
+    """Describe one member whose header and file meta information are known; see record."""
     row: NDArray[np.void] = np.zeros((), RECORD)
     row["sop_instance_uid"] = meta.sop_instance_uid.encode()
     row["sop_class_uid"] = meta.sop_class_uid.encode()
@@ -65,8 +73,8 @@ def record(
     row["instance_number"] = number if number is not None and 0 <= number < 2**31 else -1
     row["acquired_us"] = _acquired_us(found)
     row["rows"], row["columns"] = found.unsigned(header.ROWS), found.unsigned(header.COLUMNS)
-    if meta.transfer_syntax_uid == JPEG_BASELINE and len(content) == size:
-        _describe_frame(row, found, view, offset + meta.data_set_offset)
+    if meta.transfer_syntax_uid == JPEG_BASELINE and meta.data_set_offset + len(data_set) == size:
+        _describe_frame(row, found, data_set, offset + meta.data_set_offset)
     return row
 
 
@@ -83,16 +91,14 @@ def _describe_frame(row: NDArray[np.void], found: Header, view: memoryview, base
 
 
 def _acquired_us(found: Header) -> int:
-    for candidate in (
-        times.from_date_time(found.text(header.ACQUISITION_DATETIME)),
-        times.from_date_and_time(
-            found.text(header.ACQUISITION_DATE), found.text(header.ACQUISITION_TIME)
-        ),
-        times.from_date_and_time(found.text(header.CONTENT_DATE), found.text(header.CONTENT_TIME)),
+    acquired = times.from_date_time(found.text(header.ACQUISITION_DATETIME))
+    for date, time in (
+        (header.ACQUISITION_DATE, header.ACQUISITION_TIME),
+        (header.CONTENT_DATE, header.CONTENT_TIME),
     ):
-        if candidate != times.UNKNOWN:
-            return candidate
-    return times.UNKNOWN
+        if acquired == times.UNKNOWN:
+            acquired = times.from_date_and_time(found.text(date), found.text(time))
+    return acquired
 
 
 def from_records(records: Iterable[NDArray[np.void]]) -> Index:

@@ -66,7 +66,7 @@ def decode_header(block: bytes | memoryview) -> Member | None:
     return Member(name, size, digest) if block[157:164] == _DIGEST_PREFIX else None
 
 
-def content_digest(*parts: bytes | memoryview) -> bytes:
+def content_digest(*parts: bytes | bytearray | memoryview) -> bytes:
     """Return the SHA-256 of the parts one after another."""
     digest = hashlib.sha256()
     for part in parts:

@@ -36,7 +36,9 @@ class PackWriter:
         except OSError as error:
             raise storage_error(error, path) from error
 
-    def append(self, name: str, parts: Sequence[bytes | memoryview], *, digest: bytes) -> int:
+    def append(
+        self, name: str, parts: Sequence[bytes | bytearray | memoryview], *, digest: bytes
+    ) -> int:
         """Write one member durably and return the offset of its content.
 
         parts: the content, in pieces; digest: the SHA-256 of all of them. A failed append

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.dicom import header, identity, part10
+from gateway.dicom.header import Header
+from gateway.dicom.part10 import FileMeta
 from gateway.errors import InstanceTooLarge, LedgerError, ReceiveError, StorageError
 from gateway.ledger.transitions import reception as record
 from gateway.model import AssociationOutcome
@@ -94,7 +97,7 @@ class Instance:
             sink = Comparison(known)
         else:
             sink = pack.writer(self).begin(f"{self.request.sop_instance_uid}.dcm")
-            sink.write(self.file_meta())
+            sink.write(self.file_meta().encode())
         sink.write(self._held)
         return sink
 
@@ -110,9 +113,9 @@ class Instance:
         if self._failure is not None:
             raise self._failure
 
-    def file_meta(self) -> bytes:
-        """Return preamble and file meta information for this instance."""
-        return part10.encode_file_meta(
+    def file_meta(self) -> FileMeta:
+        """Return the file meta information for this instance."""
+        return FileMeta(
             sop_class_uid=self.request.sop_class_uid,
             sop_instance_uid=self.request.sop_instance_uid,
             transfer_syntax_uid=self.transfer_syntax_uid,
@@ -122,22 +125,23 @@ class Instance:
     def kept_parts(self) -> list[bytes | memoryview]:
         """Return what to lay aside when the instance is refused: its beginning, if it is large."""
         try:
-            return [self.file_meta(), self.head]
+            return [self.file_meta().encode(), self.head]
         except UnicodeEncodeError:  # a UID that is not even ASCII
             return [self.head]
 
-    def append_to(self, pack: PackWriter) -> pack_index.Index:
-        """Write the instance durably; returns its record, shape ()."""
+    def append_to(self, pack: PackWriter, found: Header) -> pack_index.Index:
+        """Write the instance durably; returns its record, shape (). found: its header."""
         meta = self.file_meta()
-        content = b"".join((meta, self._held))
+        encoded = meta.encode()
         if isinstance(self._sink, MemberStream):
             offset, digest = self._sink.commit()
             size = self._sink.size_bytes
         else:
-            size, digest = len(content), tar.content_digest(content)
+            size, digest = len(encoded) + len(self._held), tar.content_digest(encoded, self._held)
             name = f"{self.request.sop_instance_uid}.dcm"
-            offset = pack.append(name, [content], digest=digest)
-        return pack_index.record(content, offset=offset, size=size, digest=digest)
+            offset = pack.append(name, [encoded, self._held], digest=digest)
+        meta = replace(meta, data_set_offset=len(encoded))
+        return pack_index.describe(found, self.head, meta, offset=offset, size=size, digest=digest)
 
     def equals(self, known: Place) -> bool:
         """Tell whether a kept instance has the same data set, byte for byte."""
@@ -174,10 +178,10 @@ class SeriesPack:
             self._writer = self._open(instance)
         return self._writer
 
-    def keep(self, instance: Instance) -> None:
-        """Append an instance durably and note its record."""
+    def keep(self, instance: Instance, found: Header) -> None:
+        """Append an instance durably and note its record. found: its header."""
         writer = self.writer(instance)
-        row = instance.append_to(writer)
+        row = instance.append_to(writer, found)
         self._records.append(row)
         place = Place(writer.path, int(row["offset"]), int(row["size"]))
         self.known.add(instance.request.sop_instance_uid, place)

@@ -94,7 +94,7 @@ class Reception:
                 f"{instance.request.sop_instance_uid} is kept already, with other contents."
             )
         # Step 3.
-        pack.keep(instance)
+        pack.keep(instance, found)
         self._received += 1
         return SUCCESS, ""
 

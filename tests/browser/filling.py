@@ -243,8 +243,8 @@ class Filling:
             items = transfer_queries.items(session, transfer_id)
             waiting = [one for one in items if one.item.state is ItemState.PENDING]
             for one in waiting[:count]:
-                transfers.acknowledge_item(
-                    session, transfer_id, attempt, one.item.id, status=0, now=self.now
+                transfers.acknowledge_items(
+                    session, transfer_id, attempt, [one.item.id], status=0, now=self.now
                 )
 
     def deliver(self, transfer_id: int, *, commit: bool = False) -> None:

@@ -1,6 +1,5 @@
 """Sending to programs nobody here wrote, and asking them to answer for it."""
 
-import threading
 import urllib.request
 
 import pytest
@@ -92,22 +91,6 @@ def test_storescp_that_aborts_leaves_the_outcome_unknown(tmp_path, program, deli
         delivery = deliver([Made(1), Made(2)], peer.port)
         with pytest.raises(OutcomeUnknown):
             run(delivery)
-    assert set(delivery.item_states().values()) == {ItemState.PENDING}
-
-
-@pytest.mark.peer("storescp")
-def test_storescp_that_is_killed_before_it_answers_leaves_the_outcome_unknown(
-    tmp_path, program, deliver
-):
-    with storescp(program("storescp"), tmp_path / "scp", "+xa", "--sleep-after", "20") as peer:
-        delivery = deliver([Made(1), Made(2)], peer.port)
-        killer = threading.Thread(
-            target=lambda: (eventually(lambda: peer.files()), peer.process.kill())
-        )
-        killer.start()
-        with pytest.raises(OutcomeUnknown):
-            run(delivery)
-        killer.join()
     assert set(delivery.item_states().values()) == {ItemState.PENDING}
 
 

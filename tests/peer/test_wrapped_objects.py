@@ -174,6 +174,21 @@ def test_a_study_that_says_little_is_still_valid(tmp_path):
     assert_valid(study.paths()[0])
 
 
+def test_a_study_that_says_things_dicom_forbids_is_still_valid(tmp_path):
+    said = {
+        "PatientSex": "male",
+        "PatientBirthDate": "00000000",
+        "StudyTime": "08:05",
+        "Manufacturer": ["ONE", "TWO"],
+        "StationName": "a name that is far too long",
+        "BodyPartExamined": "small bowel, somewhere",
+    }
+    study = keep_study(tmp_path / "home", [[file_of(data_set(n, **said)) for n in (1, 2)]])
+    study.wrap()
+    assert_valid(study.paths()[0])
+    assert study.report["corrected_attributes"] == sorted(said)
+
+
 def test_a_full_part_and_a_single_frame_are_valid(tmp_path):
     count = 3_854  # the most a Frame Time Vector can hold whatever it says
     told = SyntheticStudy.from_seed(6, declared_count=count, rows=64, columns=64)

@@ -12,7 +12,7 @@ from gateway.settings import Settings
 
 Clock = Callable[[], datetime]
 
-RECORD_COUNT, RECORD_S = 64, 0.5
+RECORD_COUNT, RECORD_S = 200, 0.5
 """Answers are recorded together, this many or this often. If we die before, those instances are
 sent once more with the same UIDs; a transaction for each would halve the speed of small ones."""
 
@@ -35,7 +35,7 @@ class Progress:
     ) -> None:
         self._ledger, self._transfer_id, self._attempt = ledger, transfer_id, attempt
         self._lease_s, self._now = settings.lease_s, now
-        self._acknowledged: list[tuple[int, int, datetime]] = []  # item id, status, when
+        self._acknowledged: dict[int, list[int]] = {}  # item ids by status
         self._refused: list[_Refusal] = []
         self._recorded_at = self._renewed_at = now()
         self._refused_count = 0
@@ -47,7 +47,7 @@ class Progress:
         return min(1.0, self._lease_s / 6)
 
     def acknowledged(self, item_id: int, status: int) -> None:
-        self._acknowledged.append((item_id, status, self._now()))
+        self._acknowledged.setdefault(status, []).append(item_id)
         self._record_if_due()
 
     def refused(self, item_id: int, error: GatewayError) -> None:
@@ -71,9 +71,9 @@ class Progress:
                 transfers.renew(
                     session, self._transfer_id, self._attempt, lease_s=self._lease_s, now=now
                 )
-            for item_id, status, at in self._acknowledged:
-                transfers.acknowledge_item(
-                    session, self._transfer_id, self._attempt, item_id, status=status, now=at
+            for status, item_ids in self._acknowledged.items():
+                transfers.acknowledge_items(
+                    session, self._transfer_id, self._attempt, item_ids, status=status, now=now
                 )
             for one in self._refused:
                 transfers.refuse_item(
@@ -99,6 +99,6 @@ class Progress:
             transfers.finish_send(session, self._transfer_id, self._attempt, now=self._now())
 
     def _record_if_due(self) -> None:
-        full = len(self._acknowledged) + len(self._refused) >= RECORD_COUNT
-        if full or self._now() - self._recorded_at >= timedelta(seconds=RECORD_S):
+        noted = sum(map(len, self._acknowledged.values())) + len(self._refused)
+        if noted >= RECORD_COUNT or self._now() - self._recorded_at >= timedelta(seconds=RECORD_S):
             self.record()

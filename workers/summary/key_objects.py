@@ -73,12 +73,13 @@ def describe(selection: Selection, frame_count: int, chosen: SequenceOf[KeyFrame
     """Return the document's description: what this is, what it promises, why each frame."""
     counts = Counter(str(key_frame.choice.reason) for key_frame in chosen)
     reasons = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
+    kind = "usable" if selection.usable_count else "decodable"
     lines = [
         "Chosen automatically to begin reading with. No diagnosis; the whole recording is in"
         " this study.",
         f"{len(chosen)} key frames of {frame_count} frames, {selection.usable_count} of them"
         f" usable: {reasons}.",
-        f"Among any {selection.bound_frames} consecutive usable frames at least one is a key"
+        f"Among any {selection.bound_frames} consecutive {kind} frames at least one is a key"
         " frame.",
     ]
     lines += [f"{one.rank}: {one.in_words}, {one.choice.reason}" for one in chosen]

@@ -56,7 +56,8 @@ class Choice:
 class Selection:
     """choices: in time order.
 
-    bound_frames: the promise; among any so many consecutive usable frames one is a key frame.
+    bound_frames: the promise; among any so many consecutive usable frames (decodable ones, if
+    none is usable) one is a key frame.
     longest_gap_frames, longest_gap_ms: what came of it; the longest way from one key frame (or
     the start) to the next (or the end), all frames counted.
     """
@@ -240,7 +241,7 @@ def _selection(picks: _Picks, elapsed_ms: NDArray[np.int64], bound: int) -> Sele
     shown = np.array([0, *(choice.frame_index for choice in choices), last])
     return Selection(
         choices=choices,
-        usable_count=len(among),
+        usable_count=int(among.features["usable"].sum()),
         bound_frames=bound,
         longest_gap_frames=int(np.diff(shown).max()),
         longest_gap_ms=int(np.abs(np.diff(elapsed_ms[shown])).max()),

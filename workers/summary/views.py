@@ -1,5 +1,6 @@
 """Pure: runs of frames that show the same view, so that one of them can stand for all."""
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -83,7 +84,7 @@ def _views(layout: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Number the views. A view ends where a frame differs from its first one, so that a slow
     drift does not become one long view."""
     starts = np.zeros(len(layout), np.int64)
-    limit = SAME_VIEW * layout[0].size
+    limit = SAME_VIEW * math.prod(layout.shape[1:])
     anchor = 0
     for position in range(1, len(layout)):
         if cv2.norm(layout[anchor], layout[position], cv2.NORM_L1) > limit:

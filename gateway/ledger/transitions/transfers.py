@@ -3,6 +3,7 @@
 How it becomes committed is in commitments.py.
 """
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from sqlalchemy import select, update
@@ -173,10 +174,16 @@ def renew(
     row.lease_until = now + timedelta(seconds=lease_s)
 
 
-def acknowledge_item(
-    session: Session, transfer_id: int, attempt: int, item_id: int, *, status: int, now: datetime
+def acknowledge_items(
+    session: Session,
+    transfer_id: int,
+    attempt: int,
+    item_ids: Collection[int],
+    *,
+    status: int,
+    now: datetime,
 ) -> None:
-    """Record that the destination answered Success or a Warning for one instance.
+    """Record that the destination answered `status`, Success or a Warning, for instances.
 
     Progress: the tries of the transfer start again from none.
     """
@@ -184,7 +191,7 @@ def acknowledge_item(
     row.tries = 0
     session.execute(
         update(TransferItem)
-        .where(TransferItem.id == item_id, TransferItem.transfer_id == transfer_id)
+        .where(TransferItem.id.in_(item_ids), TransferItem.transfer_id == transfer_id)
         .values(state=ItemState.ACKNOWLEDGED, status=status, reason="", acknowledged_at=now)
     )
 

@@ -28,8 +28,8 @@ def send_all(delivery):
     attempt = delivery.claim()
     with delivery.ledger.transaction() as session:
         for item_id in queries.unsent(session, delivery.transfer_id):
-            transfers.acknowledge_item(
-                session, delivery.transfer_id, attempt, item_id, status=0, now=clock()
+            transfers.acknowledge_items(
+                session, delivery.transfer_id, attempt, [item_id], status=0, now=clock()
             )
         transfers.finish_send(session, delivery.transfer_id, attempt, now=clock())
 

@@ -91,8 +91,8 @@ def add_pacs(session) -> None:
 def send_all(session, transfer_id: int, now=NOW) -> None:
     claim = transfers.claim(session, transfer_id, lease_s=60, attempts_max=3, now=now)
     for line in transfer_queries.items(session, transfer_id):
-        transfers.acknowledge_item(
-            session, transfer_id, claim.attempt, line.item.id, status=0, now=now
+        transfers.acknowledge_items(
+            session, transfer_id, claim.attempt, [line.item.id], status=0, now=now
         )
     transfers.finish_send(session, transfer_id, claim.attempt, now=now)
 

@@ -1,7 +1,9 @@
 """A console over a ledger of its own, and people to look at it."""
 
 import re
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,8 @@ from gateway.web.application import create_app
 from tests.browser.filling import Filling
 
 OWN_PASSWORD = "a password of my own"
+SECRET_KEY = "only for these tests"
+COOKIE = "capsule_session"
 
 
 @dataclass
@@ -38,15 +42,43 @@ class Visitor:
         return self.client.post(address, data=data, headers=headers)
 
 
-@pytest.fixture
-def settings(tmp_path):
-    return Settings(home=tmp_path, settle_s=5)
+@dataclass(frozen=True)
+class Template:
+    """A ledger with an admin and a viewer, and their session cookies by name.
+
+    Hashing a password takes a third of a second, on purpose; so it is done once, and each
+    test gets a copy.
+    """
+
+    path: Path
+    cookies: dict[str, str]
 
 
-@pytest.fixture
-def ledger(settings):
+@pytest.fixture(scope="session")
+def template(tmp_path_factory):
+    home = tmp_path_factory.mktemp("template")
+    settings = Settings(home=home, secret_key=SECRET_KEY)
     ledger = Ledger(settings.ledger_url)
     migrate.upgrade(ledger)
+    app = create_app(settings, ledger)
+    visitors = {
+        "anna": signed_in(app, ledger, "anna", Role.ADMIN),
+        "victor": signed_in(app, ledger, "victor", Role.VIEWER),
+    }
+    cookies = {name: one.client.get_cookie(COOKIE).value for name, one in visitors.items()}
+    ledger.dispose()
+    return Template(home / "ledger.sqlite", cookies)
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(home=tmp_path, secret_key=SECRET_KEY, settle_s=5)
+
+
+@pytest.fixture
+def ledger(settings, template):
+    shutil.copy(template.path, settings.home)
+    ledger = Ledger(settings.ledger_url)
     yield ledger
     ledger.dispose()
 
@@ -67,13 +99,19 @@ def stranger(app):
 
 
 @pytest.fixture
-def admin(app, ledger):
-    return signed_in(app, ledger, "anna", Role.ADMIN)
+def admin(app, template):
+    return known(app, template.cookies["anna"])
 
 
 @pytest.fixture
-def viewer(app, ledger):
-    return signed_in(app, ledger, "victor", Role.VIEWER)
+def viewer(app, template):
+    return known(app, template.cookies["victor"])
+
+
+def known(app, cookie):
+    client = app.test_client()
+    client.set_cookie(COOKIE, cookie)
+    return Visitor(client)
 
 
 def signed_in(app, ledger, name, role):
