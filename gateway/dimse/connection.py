@@ -12,6 +12,9 @@ Beat = Callable[[], None]
 """Called at least once every beat_s while the connection is waited for, and as data moves. What
 it raises ends the wait and passes through."""
 
+_READ_BYTES = 65_536
+"""Read at once: a whole response, its header and all, costs one system call."""
+
 
 @dataclass(frozen=True)
 class Timeouts:
@@ -30,6 +33,7 @@ class Connection:
         self._socket = low_latency(raw)
         self._socket.settimeout(beat_s)
         self._beat = beat
+        self._received = bytearray()  # read, and not asked for yet
         self.is_open = True
 
     @classmethod
@@ -54,24 +58,26 @@ class Connection:
 
     def receive(self, count: int, *, timeout_s: float) -> bytes:
         """Read exactly count bytes. timeout_s counts from the last byte that came."""
-        data = bytearray(count)
-        view = memoryview(data)
         deadline = time.monotonic() + timeout_s
-        while view:
+        while len(self._received) < count:
             try:
-                got = self._socket.recv_into(view)
+                more = self._socket.recv(_READ_BYTES)
             except TimeoutError:
                 _past(deadline, timeout_s)
             else:
-                if not got:
+                if not more:
                     raise ConnectionResetError("the connection was closed")
-                view = view[got:]
+                self._received += more
                 deadline = time.monotonic() + timeout_s
             self._beat()
-        return bytes(data)
+        data = bytes(self._received[:count])
+        del self._received[:count]
+        return data
 
     def wait_readable(self, timeout_s: float) -> bool:
         """Wait until there is something to read, or the end; tells whether there is."""
+        if self._received:
+            return True
         return bool(select.select([self._socket], [], [], max(0.0, timeout_s))[0])
 
     def close(self) -> None:

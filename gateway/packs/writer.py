@@ -17,6 +17,9 @@ EXTENT_BYTES = 8 << 20
 """A pack is extended by this many real zeros at a time. Writing inside them costs one device
 write; a growing file, or fallocate's unwritten extents, would add a journal commit each."""
 
+STREAM_WRITE_BYTES = 4 << 20
+"""A member that arrives in pieces is written by this much at a time."""
+
 
 class PackWriter:
     """An open pack. Holds a lock on the file, which the kernel drops if the process dies."""
@@ -122,30 +125,39 @@ class MemberStream:
 
     def __init__(self, pack: PackWriter, name: str) -> None:
         self._pack, self._name = pack, name
-        self._start = pack.size_bytes
+        self._content_start = pack.size_bytes + tar.BLOCK
         self._digest = hashlib.sha256()
+        self._gathered = bytearray()
+        self._written = 0
         self.size_bytes = 0
 
     def write(self, piece: bytes | bytearray | memoryview) -> None:
-        end = self._start + tar.BLOCK + tar.padded(self.size_bytes + len(piece))
-        self._pack._reserve(end)
-        self._pack._write(self._start + tar.BLOCK + self.size_bytes, [piece])
+        """Add a piece; it is on disk at the latest when `commit` returns."""
         self._digest.update(piece)
+        self._gathered += piece
         self.size_bytes += len(piece)
+        if len(self._gathered) >= STREAM_WRITE_BYTES:
+            self._flush()
 
     def commit(self) -> tuple[int, bytes]:
         """Make the member exist; returns the offset and the SHA-256 of its content."""
+        # The padding is written too: an abandoned, longer member may have left bytes there.
+        self._gathered += bytes(tar.padded(self.size_bytes) - self.size_bytes)
+        self._flush()
         digest = self._digest.digest()
-        padding = tar.padded(self.size_bytes) - self.size_bytes
-        if padding:  # an abandoned, longer member may have left bytes here
-            content_end = self._start + tar.BLOCK + self.size_bytes
-            self._pack._write(content_end, [bytes(padding)])
         header = tar.encode_header(
             self._name, size=self.size_bytes, digest=digest, modified_at=int(time.time())
         )
-        self._pack._write(self._start, [header])
-        self._pack.size_bytes = self._start + tar.BLOCK + tar.padded(self.size_bytes)
-        return self._start + tar.BLOCK, digest
+        self._pack._write(self._content_start - tar.BLOCK, [header])
+        self._pack.size_bytes = self._content_start + tar.padded(self.size_bytes)
+        return self._content_start, digest
+
+    def _flush(self) -> None:
+        start = self._content_start + self._written
+        self._pack._reserve(start + len(self._gathered))
+        self._pack._write(start, [self._gathered])
+        self._written += len(self._gathered)
+        self._gathered.clear()
 
 
 def storage_error(error: OSError, path: Path) -> StorageError:

@@ -70,6 +70,8 @@ def _not_established(assoc: Any, *, connected: bool, host: str, port: int) -> st
             (primitive.result_source, primitive.diagnostic), f"reason {primitive.diagnostic}"
         )
         return f"It refused the association {result}: {reason}."
+    if assoc.rejected_contexts:
+        return "It takes associations from us, but not the Verification SOP Class."
     if connected:
         return "It took the connection and broke it off: is this a DICOM port, without TLS?"
     return f"No connection to {host}:{port}: {_why_no_connection(host, port)}."

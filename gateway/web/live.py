@@ -139,9 +139,10 @@ class _Look:
             receiving = changes.receiving_progress(session)
             sending = changes.sending_progress(session)
         for study_id in _different(receiving, self._receiving):
-            topics |= {"studies", f"study-{study_id}"}
+            topics |= {"studies", f"study-{study_id}-progress"}
         for transfer_id, study_id in _different(sending, self._sending):
-            topics |= {"studies", f"study-{study_id}", "transfers", f"transfer-{transfer_id}"}
+            topics |= {"studies", f"study-{study_id}-progress"}
+            topics |= {"transfers", f"transfer-{transfer_id}"}
         self._receiving, self._sending = receiving, sending
         return frozenset(topics)
 

@@ -90,7 +90,7 @@ def message(uid: str, data: bytes, context_id: int, max_pdu: int) -> bytes:
     return value(3, store_command(uid, sop_class_uid=VL_ENDOSCOPIC)) + body
 
 
-def send(  # noqa: PLR0913
+def send(
     port: int, ae_title: str, data: bytes, uid: str, first: int, count: int, go, results
 ) -> None:
     """One sender process: encode, wait for the others, send, report."""

@@ -241,11 +241,10 @@ class Filling:
         """Let the destination take the next `count` instances, or all that are left."""
         with self.ledger.transaction() as session:
             items = transfer_queries.items(session, transfer_id)
-            waiting = [one for one in items if one.item.state is ItemState.PENDING]
-            for one in waiting[:count]:
-                transfers.acknowledge_items(
-                    session, transfer_id, attempt, [one.item.id], status=0, now=self.now
-                )
+            waiting = [one.item.id for one in items if one.item.state is ItemState.PENDING]
+            transfers.acknowledge_items(
+                session, transfer_id, attempt, waiting[:count], status=0, now=self.now
+            )
 
     def deliver(self, transfer_id: int, *, commit: bool = False) -> None:
         attempt = self.claim_transfer(transfer_id)

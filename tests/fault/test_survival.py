@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import redis
@@ -114,7 +115,7 @@ def test_killed_altogether_and_started_again_it_goes_on_where_it_was(tmp_path):
             first.kill()
             first.wait()
         acknowledged = interrupted.value.report
-        eventually(lambda: not os.path.exists(f"/proc/{killed}"), "its children ended with it")
+        eventually(lambda: not Path(f"/proc/{killed}").exists(), "its children ended with it")
         second = up()
         try:
             runfile.wait_for(settings.run_dir, roles.SCP, timeout_s=60)

@@ -49,10 +49,7 @@ MAY_IMPORT = {
     "workers.part_files": EDGE | {"gateway.dicom", "gateway.packs", "workers.wrap"} | MADE,
     "workers.wrapping": EDGE | RECORDS | MADE | {"workers.wrap", "workers.part_files"},
     "workers.stored_recording": EDGE | {"gateway.packs", "workers.summary"},
-    "workers.summarising": EDGE
-    | RECORDS
-    | MADE
-    | {"workers.summary", "workers.stored_recording"},
+    "workers.summarising": EDGE | RECORDS | MADE | {"workers.summary", "workers.stored_recording"},
     "workers.wrap": BASE | {"gateway.dicom", "workers.dicom_objects"},
     "workers.summary": BASE | {"gateway.dicom", "workers.dicom_objects"},
     "workers.deliver": EDGE | RECORDS | NETWORK,

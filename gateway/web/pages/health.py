@@ -5,7 +5,6 @@ from flask.typing import ResponseReturnValue
 
 from gateway.errors import LedgerUnavailable
 from gateway.ledger import version
-from gateway.ledger.queries import changes
 from gateway.web.reach import gateway
 
 blueprint = Blueprint("health", __name__)
@@ -22,10 +21,10 @@ def readyz() -> ResponseReturnValue:
     """Answer 200 if the ledger answers and has the schema of this version, else 503."""
     ledger = gateway().ledger
     try:
-        if not version.is_current(ledger):
-            return jsonify(status="the ledger is older than this gateway: migrate it"), 503
-        with ledger.reading() as session:
-            changes.latest_event_id(session)
+        with ledger.reading():  # opens a connection, and says so in our words if it cannot
+            old = migrate.pending(ledger)
     except LedgerUnavailable:
         return jsonify(status="the ledger does not answer"), 503
+    if old:
+        return jsonify(status="the ledger is older than this gateway: migrate it"), 503
     return jsonify(status="ok")

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from gateway.errors import InstancesRefused, NoFrames, PeerUnreachable
-from gateway.ledger.transitions import reception, registry
+from gateway.ledger.transitions import reception, registry, studies
 from gateway.model import AssociationOutcome, Disposition, QuarantineNote, SettleRule
 
 EVIL = '<script>alert("x")</script>^Bobby"\'>'
@@ -138,8 +138,6 @@ def test_a_study_whose_report_says_little_is_still_shown(admin, filling):
     study_id = filling.receive("1.2.3", 10)
     filling.settle(study_id)
     attempt = filling.claim(study_id)
-    from gateway.ledger.transitions import studies
-
     with filling.ledger.transaction() as session:
         studies.finish_wrap(
             session, study_id, attempt, [], report={"frame_count": 10}, now=filling.now
