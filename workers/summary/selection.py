@@ -95,7 +95,7 @@ def select(features: Features, elapsed_ms: NDArray[np.int64], *, budget: int) ->
         picks, rarity, KeyFrameReason.RARE,
         count=int(RARE_SHARE * budget), spacing=spacing,
     )  # fmt: skip
-    pass
+    _cover(picks, stretches)
     _fill(picks, budget)
     picks.relabel(np.flatnonzero(blood >= _PLAINLY), KeyFrameReason.POSSIBLE_BLOOD, blood)
     bound = 2 * int(np.diff(stretches).max()) - 1

@@ -22,9 +22,9 @@ def readyz() -> ResponseReturnValue:
     ledger = gateway().ledger
     try:
         with ledger.reading():  # opens a connection, and says so in our words if it cannot
-            old = migrate.pending(ledger)
+            current = version.is_current(ledger)
     except LedgerUnavailable:
         return jsonify(status="the ledger does not answer"), 503
-    if old:
+    if not current:
         return jsonify(status="the ledger is older than this gateway: migrate it"), 503
     return jsonify(status="ok")
