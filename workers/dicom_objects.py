@@ -172,7 +172,7 @@ def name(ds: Dataset, study: SourceStudy, role: str, *contents: str) -> str:
     contents: digests of what is not in the data set, the pixel data. Archives keep the old
     bytes, with status Success, when a UID comes again with other ones; this one never does.
     """
-    digest = "x"
+    digest = hashlib.sha256(encode_data_set(ds)).hexdigest()
     ds.SOPInstanceUID = uids.derived(
         study.tenant, role, study.study_instance_uid, digest, *contents, RULESET
     )

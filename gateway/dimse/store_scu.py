@@ -88,8 +88,8 @@ class StoreScu:
         verify: Callable[[], None],
     ) -> None:
         """Send what is in the buffer already, and the data set behind it."""
-        remaining = size_bytes
-        while remaining:
+        remaining, control = size_bytes, 0
+        while control != pdu.LAST:
             length = min(remaining, self._association.fragment_room)
             used = self._room_for(pdu.FRAGMENT_HEAD.size + length, used)
             start = used + pdu.FRAGMENT_HEAD.size

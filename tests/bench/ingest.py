@@ -28,13 +28,10 @@ from pathlib import Path
 from gateway.dicom import part10
 from gateway.packs import index as pack_index
 from gateway.packs import reading
-from gateway.simulator.store_scu import store_association
 from tests.conftest import ROOT, find_program
-from tests.instances import VL_ENDOSCOPIC, data_set, encoded, store_command
+from tests.instances import data_set, encoded
+from tests.requestor import Requestor
 from tests.running import free_port
-
-MAX_PDU = 16_384
-WARM_UP = 200
 
 
 @dataclass(frozen=True)
@@ -74,43 +71,21 @@ def instances(data: bytes, uid: str, first: int, count: int) -> Iterator[tuple[s
         yield one, data[:at] + one.encode() + data[at + len(uid) :]
 
 
-def message(uid: str, data: bytes, context_id: int, max_pdu: int) -> bytes:
-    """Return the P-DATA-TF PDUs of one C-STORE-RQ, the command first (PS3.8 Annex E)."""
-    import struct
-
-    def value(control: int, fragment: bytes) -> bytes:
-        head = struct.pack(">BxLLBB", 4, len(fragment) + 6, len(fragment) + 2, context_id, control)
-        return head + fragment
-
-    room = (max_pdu or 1 << 20) - 6
-    pieces = [data[at : at + room] for at in range(0, len(data), room)]
-    body = b"".join(
-        value(2 if index == len(pieces) - 1 else 0, piece) for index, piece in enumerate(pieces)
-    )
-    return value(3, store_command(uid, sop_class_uid=VL_ENDOSCOPIC)) + body
-
-
 def send(
     port: int, ae_title: str, data: bytes, uid: str, first: int, count: int, go, results
 ) -> None:
     """One sender process: encode, wait for the others, send, report."""
-    with store_association(
-        host="127.0.0.1", port=port, calling_ae_title="BENCH", called_ae_title=ae_title
-    ) as assoc:
-        connection, max_pdu = assoc._connection, assoc._pdu_bytes_max
-        messages = [
-            message(one, body, assoc._context_id, max_pdu)
-            for one, body in instances(data, uid, first, count)
-        ]
+    with Requestor(port, calling="BENCH", called=ae_title) as assoc:
+        messages = [assoc.message(one, body) for one, body in instances(data, uid, first, count)]
         go.wait()
         latencies = []
         started = time.perf_counter()
         for encoded_message in messages:
             begun = time.perf_counter()
-            connection.sendall(encoded_message)
-            response = assoc._read_command()
+            assoc.send(encoded_message)
+            status = assoc.read_status()
             latencies.append((time.perf_counter() - begun) * 1e6)
-            assert b"\x00\x00\x00\x09\x02\x00\x00\x00\x00\x00" in response, response.hex()
+            assert status == 0, f"{status:04X}"
         seconds = time.perf_counter() - started
     results.put(Run(seconds, latencies))
 
@@ -167,9 +142,7 @@ def wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + 60
     while True:
         try:
-            with store_association(
-                host="127.0.0.1", port=port, calling_ae_title="BENCH", called_ae_title="RECEIVER"
-            ):
+            with Requestor(port, calling="BENCH", called="RECEIVER"):
                 return
         except Exception:
             assert process.poll() is None, "the receiver ended"

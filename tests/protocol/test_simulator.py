@@ -27,6 +27,7 @@ from pynetdicom.sop_class import (
     Verification,
 )
 
+from gateway.dimse import pdu
 from gateway.errors import (
     AssociationRejected,
     ContextNotAccepted,
@@ -45,9 +46,9 @@ from gateway.simulator import (
     send_study,
     synthetic_frames,
 )
-from gateway.simulator.dimse import message_pdus, store_request
 from gateway.simulator.pacs_store import OTHER_BYTES_STORED
 from gateway.simulator.store_scu import StoreAssociation, store_association
+from tests.instances import p_data, store_command
 
 COUNT = 24
 STUDY = SyntheticStudy.from_seed(5, declared_count=COUNT)
@@ -358,10 +359,11 @@ def test_a_torn_instance_is_never_visible(
     pacs: SimulatedPacs, frames: list[SyntheticFrame]
 ) -> None:
     uid = STUDY.sop_instance_uid(1)
-    command = store_request(1, VLEndoscopicImageStorage, uid)
-    pdus = message_pdus(1, command, instance_bytes(STUDY, frames[0]), 4096)
+    data_set = instance_bytes(STUDY, frames[0])
+    request = p_data([(1, pdu.COMMAND | pdu.LAST, store_command(uid))])
+    request += b"".join(pdu.message_pdus(1, 0, data_set, 4096))
     with raw_association(pacs) as association:
-        association._connection.sendall(b"".join(pdus)[:-1000])
+        association._association.send(request[:-1000])
         until(lambda: list(pacs.instances.folder.glob("*.partial")))
         association.abort()
     until(lambda: not list(pacs.instances.folder.iterdir()))

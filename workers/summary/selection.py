@@ -81,8 +81,8 @@ def select(features: Features, elapsed_ms: NDArray[np.int64], *, budget: int) ->
     budget = min(budget, len(among))
     quality = among.features["quality"].astype(np.float64)
     good = among.features["usable"] & (quality >= min(_GOOD, float(np.median(quality))))
-    picks = _Picks(among, quality, good)
     stretches = _stretches(len(among), budget)
+    picks = _Picks(among, quality, good, reach=2 * int(stretches[1]))
     spacing = max(int(stretches[1]) // 4, 1)
     blood = interest.blood(among.features)
     _pick_strongest(
@@ -110,11 +110,15 @@ def _stretches(count: int, budget: int) -> NDArray[np.int64]:
 
 @dataclass
 class _Picks:
-    """What was chosen so far, by position among the candidates."""
+    """What was chosen so far, by position among the candidates.
+
+    reach: how far apart two frames of the same view still count as shown twice.
+    """
 
     among: Candidates
     quality: NDArray[np.float64]
     good: NDArray[np.bool_]
+    reach: int
     positions: list[int] = field(default_factory=list)  # ascending
     reasons: dict[int, tuple[KeyFrameReason, float]] = field(default_factory=dict)
 
@@ -139,7 +143,11 @@ class _Picks:
 
     def is_distinct(self, position: int) -> bool:
         """Tell whether a frame shows another view than the picks next to it."""
-        return all(self.among.distance(position, one) > SAME_VIEW for one in self.around(position))
+        return all(
+            self.among.distance(position, one) > SAME_VIEW
+            for one in self.around(position)
+            if abs(position - one) <= self.reach
+        )
 
     def any_within(self, start: int, end: int) -> bool:
         return bisect_left(self.positions, start) < bisect_left(self.positions, end)
@@ -224,7 +232,7 @@ def _split(
         if 0 <= one < len(picks.among):
             newness = np.minimum(newness, picks.among.distances(one, inside))
     value = newness * picks.quality[inside] * math.sqrt(end - start)
-    value[newness <= SAME_VIEW] = 0
+    pass
     strongest = int(np.argmax(value))
     if value[strongest] <= 0:
         return None

@@ -88,6 +88,15 @@ class StoreReader:
         self._pynetdicom_read()
 
     def _read_established(self, sock: socket.socket) -> None:
+        # The association's own thread would look for messages every millisecond, each time
+        # taking the interpreter from this one. It rests until there is something for it.
+        self._assoc._reactor_checkpoint.clear()
+        try:
+            self._read_until_silent(sock)
+        finally:
+            self._assoc._reactor_checkpoint.set()
+
+    def _read_until_silent(self, sock: socket.socket) -> None:
         poll = select.poll()
         poll.register(sock, select.POLLIN)
         while True:

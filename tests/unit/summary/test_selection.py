@@ -115,6 +115,34 @@ def test_near_duplicates_are_collapsed_and_what_differs_is_shown():
     assert len(choices) <= 60
 
 
+def alternating(count, length):
+    """Two views in turn, each for `length` frames, no two frames quite the same."""
+    features = made_up(count, unusable=0)
+    features["quality"] = 0.8
+    rng = np.random.default_rng(5)
+    views = rng.integers(40, 140, (2, 8, 8, 3))
+    flicker = rng.integers(-2, 3, (count, 8, 8, 3))
+    features["layout"] = views[np.arange(count) // length % 2] + flicker
+    return features
+
+
+def test_a_view_that_comes_again_at_once_is_not_shown_again_because_of_blood():
+    features = alternating(400, 5)
+    features["blood_share"] = np.where(np.arange(400) // 5 % 2, 0.03, 0)
+    bloody_ones = [
+        choice.frame_index
+        for choice in chosen(features, 10).choices
+        if choice.reason is KeyFrameReason.POSSIBLE_BLOOD
+    ]
+    assert len(bloody_ones) == 2  # twenty per cent of the budget
+    assert np.diff(bloody_ones) > 2 * 80
+
+
+def test_a_budget_is_not_spent_on_what_is_shown_already():
+    picked = chosen(alternating(400, 4), 400)
+    assert len(picked.choices) <= 50 + 4
+
+
 def test_brighter_light_alone_makes_no_other_view():
     features = features_of([jpeg(mucosa(1, light=0.7 + 0.2 * (n % 3))) for n in range(30)])
     assert {choice.neighbour_count for choice in chosen(features, 20).choices} == {30}
