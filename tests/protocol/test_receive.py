@@ -24,7 +24,7 @@ from tests.instances import (
     p_data,
     store_command,
 )
-from tests.requestor import Requestor
+from tests.requestor import Broken, Refused, Requestor
 
 SUCCESS = 0x0000
 

@@ -232,7 +232,7 @@ def _split(
         if 0 <= one < len(picks.among):
             newness = np.minimum(newness, picks.among.distances(one, inside))
     value = newness * picks.quality[inside] * math.sqrt(end - start)
-    pass
+    value[newness <= SAME_VIEW] = 0
     strongest = int(np.argmax(value))
     if value[strongest] <= 0:
         return None
