@@ -1,6 +1,5 @@
 """Storage Commitment Push Model as SCU (PS3.4 Annex J): the request, and the report."""
 
-import contextlib
 import struct
 import time
 import zlib
@@ -135,20 +134,23 @@ def listen(
     on_report: OnReport,
     *,
     timeout_s: float,
-) -> None:
-    """Wait for reports on the requesting association.
+) -> bool:
+    """Wait for reports on the requesting association; tells whether it can be listened to on.
 
     outstanding: Transaction UIDs; on_report removes those it takes, and with the last one the
     waiting ends. Most peers report on an association of their own: that nothing comes, or that
     the peer hangs up, is no failure.
     """
     deadline = time.monotonic() + timeout_s
-    with contextlib.suppress(OutcomeUnknown):
+    try:
         while outstanding and association.has_message(deadline - time.monotonic()):
             message = association.receive()
             if message.command.get(pdu.COMMAND_FIELD) != pdu.N_EVENT_REPORT_RQ:
-                return
+                return False
             _take_report(association, message, on_report)
+    except OutcomeUnknown:
+        return False
+    return True
 
 
 def _take_report(association: Association, message: Message, on_report: OnReport) -> None:

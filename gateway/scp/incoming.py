@@ -1,32 +1,39 @@
-"""An instance on its way in, and the pack of the Series it belongs to."""
+"""An instance on its way in: held in memory while it is small, passed on while it arrives if not."""
 
-from __future__ import annotations
-
-import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from gateway.dicom import header, identity, part10
+from gateway.dicom import header, part10
 from gateway.dicom.header import Header
 from gateway.dicom.part10 import FileMeta
 from gateway.errors import InstanceTooLarge, LedgerError, ReceiveError, StorageError
-from gateway.ledger.transitions import reception as record
-from gateway.model import AssociationOutcome
 from gateway.packs import index as pack_index
 from gateway.packs import tar
 from gateway.packs.known import KnownInstances, Place
 from gateway.packs.reading import HELD_BYTES_MAX, read_range
 from gateway.packs.writer import MemberStream, PackWriter
 from gateway.scp.checks import checked_identity
+from gateway.scp.context import Context
+from gateway.scp.wire.command import StoreRequest
 
-if TYPE_CHECKING:
-    from gateway.scp.reception import Reception
-    from gateway.scp.wire.command import StoreRequest
-
-PACK_MEMBERS_MAX = 65_536
-"""A pack is also sealed at this many members, which bounds what is known by heart about it."""
-PROGRESS_INTERVAL_S = 0.5
 FILE_META_BYTES_MAX = 64 << 10
+
+
+class Keeping(Protocol):
+    """The pack an instance belongs to."""
+
+    known: KnownInstances
+
+    def writer(self, instance: "Instance") -> PackWriter: ...
+
+
+class Keeper(Protocol):
+    """Decides about instances; gateway.scp.reception has the one there is."""
+
+    context: Context
+
+    def series_pack(self, study_uid: str, series_uid: str) -> Keeping: ...
+    def keep(self, instance: "Instance") -> tuple[int, str]: ...
 
 
 class Comparison:
@@ -58,11 +65,9 @@ class Instance:
     `write` never raises: a failure is kept and decides the answer.
     """
 
-    def __init__(
-        self, reception: Reception, request: StoreRequest, transfer_syntax_uid: str
-    ) -> None:
+    def __init__(self, keeper: Keeper, request: StoreRequest, transfer_syntax_uid: str) -> None:
         self.request, self.transfer_syntax_uid = request, transfer_syntax_uid
-        self._reception = reception
+        self._keeper = keeper
         self._held = bytearray()
         self._sink: MemberStream | Comparison | None = None
         self._failure: ReceiveError | StorageError | LedgerError | None = None
@@ -72,7 +77,7 @@ class Instance:
         self.size_bytes += len(fragment)
         if self._failure is not None:
             return
-        if self.size_bytes > self._reception.settings.instance_bytes_max:
+        if self.size_bytes > self._keeper.context.settings.instance_bytes_max:
             self._failure = InstanceTooLarge("The instance is larger than this gateway accepts.")
         elif self._sink is None and len(self._held) + len(fragment) <= HELD_BYTES_MAX:
             self._held += fragment
@@ -90,7 +95,7 @@ class Instance:
     def _begin_large(self) -> MemberStream | Comparison:
         """Pass on what was held so far; it stays in memory to describe the instance by."""
         found = header.read(self.head, self.transfer_syntax_uid)
-        pack = self._reception.series_pack(*checked_identity(found, self.request))
+        pack = self._keeper.series_pack(*checked_identity(found, self.request))
         known = pack.known.place(self.request.sop_instance_uid)
         sink: MemberStream | Comparison
         if known is not None:
@@ -102,7 +107,7 @@ class Instance:
         return sink
 
     def finish(self) -> tuple[int, str]:
-        return self._reception.keep(self)
+        return self._keeper.keep(self)
 
     @property
     def head(self) -> memoryview:
@@ -119,7 +124,7 @@ class Instance:
             sop_class_uid=self.request.sop_class_uid,
             sop_instance_uid=self.request.sop_instance_uid,
             transfer_syntax_uid=self.transfer_syntax_uid,
-            source_ae_title=self._reception.peer.calling_ae_title,
+            source_ae_title=self._keeper.context.peer.calling_ae_title,
         )
 
     def kept_parts(self) -> list[bytes | memoryview]:
@@ -150,92 +155,3 @@ class Instance:
             comparison.write(self._held)
             return comparison.equal
         return self._sink.equal
-
-
-class SeriesPack:
-    """The open pack of one Series in one association, and what the Series holds already."""
-
-    def __init__(self, reception: Reception, study_uid: str, series_uid: str) -> None:
-        self._reception = reception
-        self._directory = reception.settings.packs_dir / study_uid / series_uid
-        self.known = KnownInstances(self._directory)
-        self._writer: PackWriter | None = None
-        self._row_id = 0
-        self._records: list[pack_index.Index] = []
-        self._sealed: list[tuple[int, int, int]] = []  # (row, members, bytes) not yet recorded
-        self._sequence = 0
-        self._reported = (0, 0.0)  # members, monotonic time
-
-    def writer(self, instance: Instance) -> PackWriter:
-        """Return the open pack; opens one, and its ledger rows, at the first new instance."""
-        full = self._writer is not None and (
-            self._writer.size_bytes >= self._reception.settings.pack_bytes_max
-            or len(self._records) >= PACK_MEMBERS_MAX
-        )
-        if full:
-            self.close(AssociationOutcome.OPEN)
-        if self._writer is None:
-            self._writer = self._open(instance)
-        return self._writer
-
-    def keep(self, instance: Instance, found: Header) -> None:
-        """Append an instance durably and note its record. found: its header."""
-        writer = self.writer(instance)
-        row = instance.append_to(writer, found)
-        self._records.append(row)
-        place = Place(writer.path, int(row["offset"]), int(row["size"]))
-        self.known.add(instance.request.sop_instance_uid, place)
-
-    def report_progress(self) -> None:
-        """Write the counts to the ledger if they changed and the last time is a while ago."""
-        writer, count = self._writer, len(self._records)
-        reported_count, reported_at = self._reported
-        moment = time.monotonic()
-        if writer is None or count == reported_count or moment - reported_at < PROGRESS_INTERVAL_S:
-            return
-        self._reported = (count, moment)
-        with self._reception.ledger.transaction() as session:
-            record.record_progress(
-                session, self._row_id, instance_count=count, size_bytes=writer.size_bytes,
-                now=self._reception.now(),
-            )  # fmt: skip
-
-    def close(self, outcome: AssociationOutcome) -> None:
-        """Seal the pack, then say so in the ledger.
-
-        Raises StorageError or LedgerError; what was not done is done by the next call.
-        """
-        if self._writer is not None:
-            self._writer.seal(pack_index.from_records(self._records))
-            self._sealed.append((self._row_id, len(self._records), self._writer.size_bytes))
-            self._writer, self._records = None, []
-        while self._sealed:
-            row_id, count, size_bytes = self._sealed[0]
-            with self._reception.ledger.transaction() as session:
-                record.seal_pack(
-                    session, row_id, outcome=outcome, instance_count=count,
-                    size_bytes=size_bytes, now=self._reception.now(),
-                )  # fmt: skip
-            del self._sealed[0]
-
-    def _open(self, instance: Instance) -> PackWriter:
-        reception = self._reception
-        study, series = identity.read(bytes(instance.head), instance.transfer_syntax_uid)
-        stamp = reception.now().strftime("%Y%m%dT%H%M%S")
-        self._sequence += 1
-        name = f"{stamp}-{reception.peer.association_id[:12]}-{self._sequence:04d}.tar"
-        path = self._directory / name
-        writer = PackWriter(path)
-        try:
-            with reception.ledger.transaction() as session:
-                self._row_id = record.open_pack(
-                    session, study, series,
-                    storage_key=str(path.relative_to(reception.settings.home)),
-                    association_id=reception.peer.association_id,
-                    calling_ae_title=reception.peer.calling_ae_title,
-                    now=reception.now(),
-                )  # fmt: skip
-        except LedgerError:
-            writer.discard()
-            raise
-        return writer

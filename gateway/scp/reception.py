@@ -4,9 +4,6 @@ All of it runs in one thread, the one that reads the association's socket.
 """
 
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
 
 from gateway import log
 from gateway.dicom import header, uids
@@ -17,15 +14,15 @@ from gateway.errors import (
     ReceiveError,
     StorageError,
 )
-from gateway.ledger.engine import Ledger
 from gateway.ledger.transitions import reception as record
 from gateway.ledger.transitions.reception import AssociationCounts
 from gateway.model import AssociationOutcome, Disposition, QuarantineNote
 from gateway.scp.aside import keep_aside
 from gateway.scp.checks import checked_identity
-from gateway.scp.incoming import Instance, SeriesPack
+from gateway.scp.context import Context
+from gateway.scp.incoming import Instance
+from gateway.scp.series_pack import SeriesPack
 from gateway.scp.wire.command import StoreRequest
-from gateway.settings import Settings
 from gateway.status import CANNOT_UNDERSTAND, SUCCESS
 
 REFUSED_KEPT_MAX = 1000
@@ -34,23 +31,11 @@ REFUSED_KEPT_MAX = 1000
 _logger = log.get(__name__)
 
 
-@dataclass(frozen=True)
-class Peer:
-    """The two ends of an association."""
-
-    association_id: str
-    calling_ae_title: str
-    called_ae_title: str
-    address: str
-
-
 class Reception:
     """What one association sends. `begin` starts an instance; `close` seals the packs."""
 
-    def __init__(
-        self, settings: Settings, ledger: Ledger, peer: Peer, *, now: Callable[[], datetime]
-    ) -> None:
-        self.settings, self.ledger, self.peer, self.now = settings, ledger, peer, now
+    def __init__(self, context: Context) -> None:
+        self.context = context
         self._packs: dict[tuple[str, str], SeriesPack] = {}
         self._received = self._duplicates = self._refused = 0
         self._closed = False
@@ -74,7 +59,7 @@ class Reception:
             self._refused += 1
             return error.status, error.code
         except Exception:
-            _logger.exception("receive.unexpected", association=self.peer.association_id)
+            _logger.exception("receive.unexpected", association=self.context.peer.association_id)
             self._refused += 1
             return CANNOT_UNDERSTAND, "unexpected failure, see the gateway's log"
 
@@ -101,34 +86,36 @@ class Reception:
     def series_pack(self, study_uid: str, series_uid: str) -> SeriesPack:
         key = (study_uid, series_uid)
         if key not in self._packs:
-            self._packs[key] = SeriesPack(self, study_uid, series_uid)
+            self._packs[key] = SeriesPack(self.context, study_uid, series_uid)
         return self._packs[key]
 
     def _refuse(self, instance: Instance, error: ReceiveError) -> tuple[int, str]:
         self._refused += 1
-        _logger.warning("receive.refused", code=error.code, calling=self.peer.calling_ae_title)
+        _logger.warning(
+            "receive.refused", code=error.code, calling=self.context.peer.calling_ae_title
+        )
         uid = instance.request.sop_instance_uid
         try:
             storage_key = ""
             if self._refused <= REFUSED_KEPT_MAX:
                 storage_key = keep_aside(
-                    self.settings.quarantine_dir, self.settings.home, instance.kept_parts(),
-                    now=self.now(),
+                    self.context.settings.quarantine_dir, self.context.settings.home, instance.kept_parts(),
+                    now=self.context.now(),
                 )  # fmt: skip
             note = QuarantineNote(
                 code=error.code,
                 reason=str(error),
                 disposition=Disposition.REFUSED,
                 status=error.status,
-                calling_ae_title=self.peer.calling_ae_title,
-                association_id=self.peer.association_id,
+                calling_ae_title=self.context.peer.calling_ae_title,
+                association_id=self.context.peer.association_id,
                 study_instance_uid=_study_uid(instance),
                 sop_instance_uid=uid if uids.is_valid(uid) else "",
                 storage_key=storage_key,
                 size_bytes=instance.size_bytes,
             )
-            with self.ledger.transaction() as session:
-                record.quarantine(session, note, now=self.now())
+            with self.context.ledger.transaction() as session:
+                record.quarantine(session, note, now=self.context.now())
         except (StorageError, LedgerError) as trouble:  # refused all the same; said in the log
             _logger.error("receive.quarantine-failed", code=trouble.code, error=str(trouble))
         return error.status, error.code
@@ -157,9 +144,13 @@ class Reception:
         try:
             for pack in self._packs.values():
                 pack.close(outcome)
-            with self.ledger.transaction() as session:
+            with self.context.ledger.transaction() as session:
                 record.close_association(
-                    session, self.peer.association_id, outcome, counts, now=self.now()
+                    session,
+                    self.context.peer.association_id,
+                    outcome,
+                    counts,
+                    now=self.context.now(),
                 )
         except GatewayError as error:
             _logger.error("receive.close-failed", code=error.code, error=str(error))
@@ -167,7 +158,7 @@ class Reception:
         self._closed = True
         _logger.info(
             "association.closed",
-            calling=self.peer.calling_ae_title,
+            calling=self.context.peer.calling_ae_title,
             outcome=str(outcome),
             received=self._received,
             duplicates=self._duplicates,

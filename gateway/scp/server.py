@@ -20,7 +20,8 @@ from gateway.ledger.transitions import reception as record
 from gateway.model import AssociationOutcome
 from gateway.network import tune_association
 from gateway.scp import admission, commitment
-from gateway.scp.reception import Peer, Reception, new_association_id
+from gateway.scp.context import Context, Peer
+from gateway.scp.reception import Reception, new_association_id
 from gateway.scp.wire.reader import StoreReader
 from gateway.settings import Settings
 
@@ -116,7 +117,7 @@ class ScpServer:
             _logger.warning("scp.refused", calling=peer.calling_ae_title, reason=refusal.words)
             _reject(assoc, _PERMANENT, refusal.reason)
             return
-        reception = Reception(self._settings, self._ledger, peer, now=self._now)
+        reception = Reception(Context(self._settings, self._ledger, peer, self._now))
         with self._lock:
             self._live[assoc] = reception
         self._readers[assoc].receiver = reception

@@ -1,5 +1,6 @@
 """A console in a process of its own, a ledger to write to, and Chromium to look with."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,18 +11,16 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from gateway.ledger import migrate
 from gateway.ledger.engine import Ledger
 from gateway.settings import Settings
 from gateway.up import runfile
-from gateway.web.accounts import add_user
 from tests.browser.filling import Filling
-from tests.conftest import find_program
+from tests.browser.people import ADMIN, COOKIE, SECRET_KEY, prepare
+from tests.conftest import ROOT, find_program
 
 START_S = 60.0
 STOP_S = 10.0
 WAIT_MS = 20_000
-OWN_PASSWORD = "a password of my own"
 FLAGS = [
     "--no-sandbox",  # CI runs as root
     "--no-first-run",
@@ -37,7 +36,6 @@ class Console:
     """`capsule-gateway web` as a process. It is given a free port, and keeps it when restarted."""
 
     home: Path
-    environ: dict[str, str]
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
 
@@ -49,9 +47,11 @@ class Console:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gateway", "web"],
             env={
-                **self.environ,
+                **{name: text for name, text in os.environ.items() if name[:8] != "CAPSULE_"},
+                "PYTHONPATH": str(ROOT),
                 "CAPSULE_HOME": str(self.home),
                 "CAPSULE_WEB_PORT": str(self.port),
+                "CAPSULE_SECRET_KEY": SECRET_KEY,
             },
         )
         self.port = runfile.wait_for(self.home / "run", "web", timeout_s=START_S).port
@@ -90,39 +90,48 @@ def chromium() -> Iterator[Browser]:
     """The installed Chromium; the marker of this folder skips, or fails CI, where it is missing."""
     path = find_program("chromium")
     assert path is not None
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
         browser.close()
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    ledger = Ledger(Settings(home=tmp_path).ledger_url)
-    migrate.upgrade(ledger)
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data directory of the shared console: each test looks for studies of its own in it."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def cookies(home: Path) -> dict[str, str]:
+    return prepare(Settings(home=home, secret_key=SECRET_KEY))
+
+
+@pytest.fixture(scope="module")
+def ledger(home: Path, cookies: dict[str, str]) -> Iterator[Ledger]:
+    ledger = Ledger(Settings(home=home).ledger_url)
     yield ledger
     ledger.dispose()
 
 
-@pytest.fixture
-def filling(ledger: Ledger, tmp_path: Path) -> Filling:
-    return Filling(ledger, tmp_path)
+@pytest.fixture(scope="module")
+def filling(ledger: Ledger, home: Path) -> Filling:
+    return Filling(ledger, home)
 
 
-@pytest.fixture
-def console(tmp_path: Path, ledger: Ledger, project_environ: dict[str, str]) -> Iterator[Console]:
-    console = Console(tmp_path, project_environ)
+@pytest.fixture(scope="module")
+def console(home: Path, ledger: Ledger) -> Iterator[Console]:
+    console = Console(home)
     console.start()
     yield console
-    if console.process is not None and console.process.poll() is None:
-        console.stop()
+    console.stop()
 
 
 @pytest.fixture
 def context(chromium: Browser) -> Iterator[BrowserContext]:
     context = chromium.new_context(viewport={"width": 1440, "height": 900})
     context.set_default_timeout(WAIT_MS)
-    expect.set_options(timeout=WAIT_MS)
     yield context
     context.close()
 
@@ -133,19 +142,19 @@ def complaints() -> Complaints:
 
 
 @pytest.fixture
-def page(context: BrowserContext, console: Console, ledger: Ledger, complaints: Complaints) -> Page:
-    """A page signed in as an admin, who came with a one-time password and has changed it."""
-    password = add_user(ledger, "anna", role="admin")
+def page(
+    context: BrowserContext, console: Console, cookies: dict[str, str], complaints: Complaints
+) -> Page:
+    """A live page of the shared console, of somebody who signed in as an admin before."""
+    return open_page(context, console, cookies[ADMIN], complaints)
+
+
+def open_page(
+    context: BrowserContext, console: Console, cookie: str, complaints: Complaints
+) -> Page:
+    context.add_cookies([{"name": COOKIE, "value": cookie, "url": console.address}])
     page = context.new_page()
     complaints.listen(page, console.address)
     page.goto(console.address)
-    page.get_by_label("Name").fill("anna")
-    page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Sign in").click()
-    page.get_by_label("Password now").fill(password)
-    page.get_by_label("New password", exact=False).nth(0).fill(OWN_PASSWORD)
-    page.get_by_label("New password again").fill(OWN_PASSWORD)
-    page.get_by_role("button", name="Change it").click()
-    expect(page.get_by_role("heading", name="Studies")).to_be_visible()
     expect(page.locator("#live")).to_have_attribute("data-state", "live")
     return page

@@ -1,6 +1,7 @@
 """Storage Commitment over loopback: asked for, answered, reported on either association."""
 
 import threading
+import time
 
 import pytest
 from pydicom.dataset import Dataset
@@ -22,6 +23,7 @@ from gateway.model import ItemState, TransferState
 from gateway.network import tune_association
 from gateway.scp.commitment import handle_event_report
 from tests.deliveries import Made, add_acknowledged, clock, make_delivery
+from tests.listening import eventually
 from tests.loopback_pacs import running_pacs
 from workers.deliver.commit import request_commitment
 from workers.deliver.send import send
@@ -155,6 +157,20 @@ def test_a_report_brought_to_our_listener_commits_the_transfer(sent, committing,
     assert sent.transfer.state is TransferState.SENT
     (information,) = committing.asked
     assert report(listener, result_of(information), syntax=syntax) == 0x0000
+    assert sent.transfer.state is TransferState.COMMITTED
+
+
+def test_a_report_that_came_to_our_listener_ends_the_waiting(sent, committing, listener):
+    def elsewhere():
+        eventually(lambda: committing.asked)
+        report(listener, result_of(committing.asked[0]))
+
+    reporting = threading.Thread(target=elsewhere)
+    reporting.start()
+    began = time.monotonic()
+    ask(sent, listen_s=20)
+    reporting.join()
+    assert time.monotonic() - began < 10
     assert sent.transfer.state is TransferState.COMMITTED
 
 

@@ -28,6 +28,7 @@ from gateway.ledger.schema import Derived
 from gateway.ledger.transitions import registry, transfers
 from gateway.model import DerivedRole, ItemState, TransferState
 from tests.deliveries import Made, clock, make_delivery
+from tests.listening import eventually
 from tests.loopback_pacs import running_pacs
 from workers.deliver.send import send
 
@@ -58,13 +59,6 @@ def deliver(tmp_path):
 def run(delivery, attempt=None):
     attempt = attempt or delivery.claim()
     send(delivery.settings, delivery.ledger, delivery.transfer_id, attempt, now=clock)
-
-
-def eventually(true, timeout_s=5):
-    deadline = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < deadline, "it did not become true in time"
-        time.sleep(0.01)
 
 
 def test_what_arrives_is_what_was_stored_byte_for_byte(deliver, pacs):

@@ -1,6 +1,7 @@
 """Asks a destination to take responsibility for what it was sent (PS3.4 Annex J)."""
 
 import random
+import time
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -21,6 +22,8 @@ from workers.deliver.send import peer_of, timeouts_of
 
 LISTEN_S = 3.0
 """How long a report may take on the requesting association. Later ones come to our listener."""
+_LOOK_S = 0.2
+"""Between looks whether our listener has got it already: most peers report there."""
 
 _logger = log.get(__name__)
 
@@ -73,7 +76,11 @@ def request_commitment(
             for transaction_uid, about in requests.items():
                 _ask(association, transaction_uid, about, take)
                 unanswered.discard(transaction_uid)
-            commitment.listen(association, unreported, take, timeout_s=listen_s)
+            deadline = time.monotonic() + listen_s
+            while unreported and time.monotonic() < deadline:
+                if not commitment.listen(association, unreported, take, timeout_s=_LOOK_S):
+                    break
+                unreported -= _reported_elsewhere(ledger, transfer_id)
     except SendError as error:
         # Step 3.
         _logger.warning("deliver.not-asked", transfer=transfer_id, code=error.code, why=str(error))
@@ -104,6 +111,12 @@ def _ask(
             status=status,
             permanent=not describe(status, ACTION_STATUSES).retry,
         )
+
+
+def _reported_elsewhere(ledger: Ledger, transfer_id: int) -> set[str]:
+    with ledger.reading() as session:
+        rows = queries.commitments(session, transfer_id)
+    return {row.transaction_uid for row in rows if row.reported_at is not None}
 
 
 def _record(ledger: Ledger, report: Report, now: datetime) -> int:

@@ -1,29 +1,24 @@
 """A console over a ledger of its own, and people to look at it."""
 
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from flask.testing import FlaskClient
 
-from gateway.ledger import migrate
 from gateway.ledger.engine import Ledger
 from gateway.settings import Settings
-from gateway.web.accounts import Role, add_user
 from gateway.web.application import create_app
 from tests.browser.filling import Filling
-
-OWN_PASSWORD = "a password of my own"
-SECRET_KEY = "only for these tests"
-COOKIE = "capsule_session"
+from tests.browser.people import ADMIN, COOKIE, SECRET_KEY, VIEWER, prepare, token
 
 
 @dataclass
 class Visitor:
-    """A browser without scripts: it follows forms, so it sends their CSRF tokens."""
+    """A browser without scripts: it fills forms, so it sends their CSRF tokens."""
 
-    client: object
+    client: FlaskClient
 
     def get(self, address, **more):
         return self.client.get(address, **more)
@@ -34,7 +29,7 @@ class Visitor:
         return answer.text
 
     def token(self, address="/"):
-        return re.search(r'name="csrf_token" value="([^"]+)"', self.client.get(address).text)[1]
+        return token(self.client, address)
 
     def post(self, address, *, start="/", live=False, **fields):
         headers = {"HX-Request": "true"} if live else {}
@@ -44,11 +39,7 @@ class Visitor:
 
 @dataclass(frozen=True)
 class Template:
-    """A ledger with an admin and a viewer, and their session cookies by name.
-
-    Hashing a password takes a third of a second, on purpose; so it is done once, and each
-    test gets a copy.
-    """
+    """A ledger with an admin and a viewer, of which each test gets a copy."""
 
     path: Path
     cookies: dict[str, str]
@@ -57,16 +48,7 @@ class Template:
 @pytest.fixture(scope="session")
 def template(tmp_path_factory):
     home = tmp_path_factory.mktemp("template")
-    settings = Settings(home=home, secret_key=SECRET_KEY)
-    ledger = Ledger(settings.ledger_url)
-    migrate.upgrade(ledger)
-    app = create_app(settings, ledger)
-    visitors = {
-        "anna": signed_in(app, ledger, "anna", Role.ADMIN),
-        "victor": signed_in(app, ledger, "victor", Role.VIEWER),
-    }
-    cookies = {name: one.client.get_cookie(COOKIE).value for name, one in visitors.items()}
-    ledger.dispose()
+    cookies = prepare(Settings(home=home, secret_key=SECRET_KEY))
     return Template(home / "ledger.sqlite", cookies)
 
 
@@ -100,30 +82,15 @@ def stranger(app):
 
 @pytest.fixture
 def admin(app, template):
-    return known(app, template.cookies["anna"])
+    return known(app, template.cookies[ADMIN])
 
 
 @pytest.fixture
 def viewer(app, template):
-    return known(app, template.cookies["victor"])
+    return known(app, template.cookies[VIEWER])
 
 
 def known(app, cookie):
     client = app.test_client()
     client.set_cookie(COOKIE, cookie)
     return Visitor(client)
-
-
-def signed_in(app, ledger, name, role):
-    """Add a user, sign in with the one-time password and change it, as a person would."""
-    password = add_user(ledger, name, role=role)
-    visitor = Visitor(app.test_client())
-    visitor.post("/sign-in", start="/sign-in", name=name, password=password)
-    visitor.post(
-        "/password",
-        start="/password",
-        password=password,
-        new_password=OWN_PASSWORD,
-        new_password_confirm=OWN_PASSWORD,
-    )
-    return visitor

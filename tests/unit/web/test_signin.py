@@ -10,7 +10,8 @@ from gateway.ledger.queries import studies as queries
 from gateway.web.accounts import Role, add_user, list_users, set_password
 from gateway.web.signin import OPEN_TO_ALL, OPEN_TO_VIEWERS, REFUSED
 from gateway.web.throttle import FREE_FAILURES_PER_PAIR
-from tests.unit.web.conftest import OWN_PASSWORD, Visitor
+from tests.browser.people import OWN_PASSWORD
+from tests.unit.web.conftest import Visitor
 
 EXAMPLES = {"study_id": 1, "transfer_id": 1, "destination_id": 1, "rank": 1, "filename": "x"}
 ACTIONS = {"transfers.act": "retry", "destinations.switch": "enable", "destinations.route": "add"}
