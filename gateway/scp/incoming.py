@@ -1,4 +1,4 @@
-"""An instance on its way in: held in memory while it is small, passed on while it arrives if not."""
+"""An instance on its way in: held in memory if it is small, passed on piece by piece if not."""
 
 from dataclasses import replace
 from typing import Protocol

@@ -90,32 +90,30 @@ class Reception:
         return self._packs[key]
 
     def _refuse(self, instance: Instance, error: ReceiveError) -> tuple[int, str]:
+        context = self.context
+        settings, ledger, peer, now = context.settings, context.ledger, context.peer, context.now
         self._refused += 1
-        _logger.warning(
-            "receive.refused", code=error.code, calling=self.context.peer.calling_ae_title
-        )
+        _logger.warning("receive.refused", code=error.code, calling=peer.calling_ae_title)
         uid = instance.request.sop_instance_uid
         try:
             storage_key = ""
             if self._refused <= REFUSED_KEPT_MAX:
-                storage_key = keep_aside(
-                    self.context.settings.quarantine_dir, self.context.settings.home, instance.kept_parts(),
-                    now=self.context.now(),
-                )  # fmt: skip
+                parts = instance.kept_parts()
+                storage_key = keep_aside(settings.quarantine_dir, settings.home, parts, now=now())
             note = QuarantineNote(
                 code=error.code,
                 reason=str(error),
                 disposition=Disposition.REFUSED,
                 status=error.status,
-                calling_ae_title=self.context.peer.calling_ae_title,
-                association_id=self.context.peer.association_id,
+                calling_ae_title=peer.calling_ae_title,
+                association_id=peer.association_id,
                 study_instance_uid=_study_uid(instance),
                 sop_instance_uid=uid if uids.is_valid(uid) else "",
                 storage_key=storage_key,
                 size_bytes=instance.size_bytes,
             )
-            with self.context.ledger.transaction() as session:
-                record.quarantine(session, note, now=self.context.now())
+            with ledger.transaction() as session:
+                record.quarantine(session, note, now=now())
         except (StorageError, LedgerError) as trouble:  # refused all the same; said in the log
             _logger.error("receive.quarantine-failed", code=trouble.code, error=str(trouble))
         return error.status, error.code
