@@ -19,8 +19,8 @@ from gateway.web.reach import KEY, Gateway
 
 ROLE = "web"
 THREADS = 64
-STOP_S = 3
-"""Streams end half a second after a stop was asked for; a page that is slower than this is cut."""
+STOP_S = 2
+"""Streams end half a second after a stop was asked for; what is slower than this is cut off."""
 
 
 class _Log(Logger):  # type: ignore[misc]
