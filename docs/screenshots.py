@@ -86,13 +86,18 @@ def settle(page: Page) -> None:
 
 
 def save(png: bytes, file: Path) -> int:
-    """Write a picture with as many bits a colour as fit into SIZE_BYTES_MAX; returns its size."""
+    """Write a picture with as many bits a colour as fit into SIZE_BYTES_MAX; returns its size.
+
+    Only the colours of photographs lose bits: those of the page itself are few and stay exact.
+    """
     pixels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+    colours = pixels.astype(np.uint32) @ np.uint32((1 << 16, 1 << 8, 1))
+    found, counts = np.unique(colours, return_counts=True)
+    own = np.isin(colours, found[counts > pixels.shape[0]])[..., None]
     for dropped in range(5):
         step = 1 << dropped
-        coarse = np.minimum(pixels.astype(np.uint16) // step * step + step // 2, 255)
-        coarse = np.where(pixels == 255, 255, coarse).astype(np.uint8)  # white stays white
-        data = cv2.imencode(".png", coarse, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1]
+        coarse = np.where(own, pixels, pixels // step * step + step // 2)
+        data = cv2.imencode(".png", coarse.astype(np.uint8), [cv2.IMWRITE_PNG_COMPRESSION, 9])[1]
         if data.size <= SIZE_BYTES_MAX:
             file.write_bytes(data.tobytes())
             return int(data.size)

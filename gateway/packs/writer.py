@@ -124,7 +124,7 @@ class MemberStream:
     """
 
     def __init__(self, pack: PackWriter, name: str) -> None:
-        self._pack, self._name = pack, name
+        self.pack, self._name = pack, name
         self._content_start = pack.size_bytes + tar.BLOCK
         self._digest = hashlib.sha256()
         self._gathered = bytearray()
@@ -148,14 +148,14 @@ class MemberStream:
         header = tar.encode_header(
             self._name, size=self.size_bytes, digest=digest, modified_at=int(time.time())
         )
-        self._pack._write(self._content_start - tar.BLOCK, [header])
-        self._pack.size_bytes = self._content_start + tar.padded(self.size_bytes)
+        self.pack._write(self._content_start - tar.BLOCK, [header])
+        self.pack.size_bytes = self._content_start + tar.padded(self.size_bytes)
         return self._content_start, digest
 
     def _flush(self) -> None:
         start = self._content_start + self._written
-        self._pack._reserve(start + len(self._gathered))
-        self._pack._write(start, [self._gathered])
+        self.pack._reserve(start + len(self._gathered))
+        self.pack._write(start, [self._gathered])
         self._written += len(self._gathered)
         self._gathered.clear()
 

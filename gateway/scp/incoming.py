@@ -1,17 +1,13 @@
 """An instance on its way in: held in memory if it is small, passed on piece by piece if not."""
 
-from dataclasses import replace
 from typing import Protocol
 
 from gateway.dicom import header, part10
-from gateway.dicom.header import Header
 from gateway.dicom.part10 import FileMeta
 from gateway.errors import InstanceTooLarge, LedgerError, ReceiveError, StorageError
-from gateway.packs import index as pack_index
-from gateway.packs import tar
 from gateway.packs.known import KnownInstances, Place
 from gateway.packs.reading import HELD_BYTES_MAX, read_range
-from gateway.packs.writer import MemberStream, PackWriter
+from gateway.packs.writer import MemberStream
 from gateway.scp.checks import checked_identity
 from gateway.scp.context import Context
 from gateway.scp.wire.command import StoreRequest
@@ -24,7 +20,7 @@ class Keeping(Protocol):
 
     known: KnownInstances
 
-    def writer(self, instance: "Instance") -> PackWriter: ...
+    def begin_large(self, instance: "Instance") -> MemberStream: ...
 
 
 class Keeper(Protocol):
@@ -101,13 +97,22 @@ class Instance:
         if known is not None:
             sink = Comparison(known)
         else:
-            sink = pack.writer(self).begin(f"{self.request.sop_instance_uid}.dcm")
+            sink = pack.begin_large(self)
             sink.write(self.file_meta().encode())
         sink.write(self._held)
         return sink
 
     def finish(self) -> tuple[int, str]:
         return self._keeper.keep(self)
+
+    @property
+    def stream(self) -> MemberStream | None:
+        """Where the instance was written as it arrived, if it was too large to hold."""
+        return self._sink if isinstance(self._sink, MemberStream) else None
+
+    @property
+    def member_name(self) -> str:
+        return f"{self.request.sop_instance_uid}.dcm"
 
     @property
     def head(self) -> memoryview:
@@ -133,20 +138,6 @@ class Instance:
             return [self.file_meta().encode(), self.head]
         except UnicodeEncodeError:  # a UID that is not even ASCII
             return [self.head]
-
-    def append_to(self, pack: PackWriter, found: Header) -> pack_index.Index:
-        """Write the instance durably; returns its record, shape (). found: its header."""
-        meta = self.file_meta()
-        encoded = meta.encode()
-        if isinstance(self._sink, MemberStream):
-            offset, digest = self._sink.commit()
-            size = self._sink.size_bytes
-        else:
-            size, digest = len(encoded) + len(self._held), tar.content_digest(encoded, self._held)
-            name = f"{self.request.sop_instance_uid}.dcm"
-            offset = pack.append(name, [encoded, self._held], digest=digest)
-        meta = replace(meta, data_set_offset=len(encoded))
-        return pack_index.describe(found, self.head, meta, offset=offset, size=size, digest=digest)
 
     def equals(self, known: Place) -> bool:
         """Tell whether a kept instance has the same data set, byte for byte."""

@@ -1,15 +1,17 @@
 """The open pack of a Series within one association."""
 
 import time
+from dataclasses import replace
 
 from gateway.dicom import identity
 from gateway.dicom.header import Header
-from gateway.errors import LedgerError
+from gateway.errors import LedgerError, ReceiveError
 from gateway.ledger.transitions import reception as record
 from gateway.model import AssociationOutcome
 from gateway.packs import index as pack_index
+from gateway.packs import tar
 from gateway.packs.known import KnownInstances, Place
-from gateway.packs.writer import PackWriter
+from gateway.packs.writer import MemberStream, PackWriter
 from gateway.scp.context import Context
 from gateway.scp.incoming import Instance
 
@@ -29,10 +31,60 @@ class SeriesPack:
         self._row_id = 0
         self._records: list[pack_index.Index] = []
         self._sealed: list[tuple[int, int, int]] = []  # (row, members, bytes) not yet recorded
+        self._unfinished: list[PackWriter] = []  # of large instances that are still arriving
         self._sequence = 0
         self._reported = (0, 0.0)  # members, monotonic time
 
-    def writer(self, instance: Instance) -> PackWriter:
+    def begin_large(self, instance: Instance) -> MemberStream:
+        """Start a pack of its own for an instance that is too large to hold.
+
+        Other instances of the Series may arrive, on other contexts, before this one is whole.
+        """
+        writer = self._create()
+        self._unfinished.append(writer)
+        return writer.begin(instance.member_name)
+
+    def keep(self, instance: Instance, found: Header) -> None:
+        """Append an instance durably and note its record. found: its header."""
+        if instance.stream is not None:
+            self._keep_large(instance, found, instance.stream)
+            return
+        writer = self._current(instance)
+        meta = instance.file_meta().encode()
+        digest = tar.content_digest(meta, instance.head)
+        offset = writer.append(instance.member_name, [meta, instance.head], digest=digest)
+        size = len(meta) + len(instance.head)
+        self._note(instance, found, writer, offset=offset, size=size, digest=digest)
+
+    def _keep_large(self, instance: Instance, found: Header, stream: MemberStream) -> None:
+        offset, digest = stream.commit()
+        writer = stream.pack
+        row_id = self._enter(instance, writer)
+        self._unfinished.remove(writer)
+        self._seal()  # records are noted for one pack at a time
+        self._writer, self._row_id = writer, row_id
+        self._note(instance, found, writer, offset=offset, size=stream.size_bytes, digest=digest)
+        self._seal()
+
+    def _note(
+        self,
+        instance: Instance,
+        found: Header,
+        writer: PackWriter,
+        *,
+        offset: int,
+        size: int,
+        digest: bytes,
+    ) -> None:
+        meta = instance.file_meta()
+        meta = replace(meta, data_set_offset=len(meta.encode()))
+        row = pack_index.describe(
+            found, instance.head, meta, offset=offset, size=size, digest=digest
+        )
+        self._records.append(row)
+        self.known.add(instance.request.sop_instance_uid, Place(writer.path, offset, size))
+
+    def _current(self, instance: Instance) -> PackWriter:
         """Return the open pack; opens one, and its ledger rows, at the first new instance."""
         full = self._writer is not None and (
             self._writer.size_bytes >= self._context.settings.pack_bytes_max
@@ -41,16 +93,14 @@ class SeriesPack:
         if full:
             self.close(AssociationOutcome.OPEN)
         if self._writer is None:
-            self._writer = self._open(instance)
+            writer = self._create()
+            try:
+                self._row_id = self._enter(instance, writer)
+            except (LedgerError, ReceiveError):
+                writer.discard()
+                raise
+            self._writer = writer
         return self._writer
-
-    def keep(self, instance: Instance, found: Header) -> None:
-        """Append an instance durably and note its record. found: its header."""
-        writer = self.writer(instance)
-        row = instance.append_to(writer, found)
-        self._records.append(row)
-        place = Place(writer.path, int(row["offset"]), int(row["size"]))
-        self.known.add(instance.request.sop_instance_uid, place)
 
     def report_progress(self) -> None:
         """Write the counts to the ledger if they changed and the last time is a while ago."""
@@ -71,10 +121,10 @@ class SeriesPack:
 
         Raises StorageError or LedgerError; what was not done is done by the next call.
         """
-        if self._writer is not None:
-            self._writer.seal(pack_index.from_records(self._records))
-            self._sealed.append((self._row_id, len(self._records), self._writer.size_bytes))
-            self._writer, self._records = None, []
+        self._seal()
+        if outcome is not AssociationOutcome.OPEN:
+            while self._unfinished:
+                self._unfinished.pop().discard()
         while self._sealed:
             row_id, count, size_bytes = self._sealed[0]
             with self._context.ledger.transaction() as session:
@@ -84,24 +134,27 @@ class SeriesPack:
                 )  # fmt: skip
             del self._sealed[0]
 
-    def _open(self, instance: Instance) -> PackWriter:
+    def _seal(self) -> None:
+        if self._writer is not None:
+            self._writer.seal(pack_index.from_records(self._records))
+            self._sealed.append((self._row_id, len(self._records), self._writer.size_bytes))
+            self._writer, self._records = None, []
+
+    def _create(self) -> PackWriter:
+        stamp = self._context.now().strftime("%Y%m%dT%H%M%S")
+        self._sequence += 1
+        name = f"{stamp}-{self._context.peer.association_id[:12]}-{self._sequence:04d}.tar"
+        return PackWriter(self._directory / name)
+
+    def _enter(self, instance: Instance, writer: PackWriter) -> int:
+        """Record the pack, and its study and series if they are new; returns the pack's row."""
         context = self._context
         study, series = identity.read(bytes(instance.head), instance.transfer_syntax_uid)
-        stamp = context.now().strftime("%Y%m%dT%H%M%S")
-        self._sequence += 1
-        name = f"{stamp}-{context.peer.association_id[:12]}-{self._sequence:04d}.tar"
-        path = self._directory / name
-        writer = PackWriter(path)
-        try:
-            with context.ledger.transaction() as session:
-                self._row_id = record.open_pack(
-                    session, study, series,
-                    storage_key=str(path.relative_to(context.settings.home)),
-                    association_id=context.peer.association_id,
-                    calling_ae_title=context.peer.calling_ae_title,
-                    now=context.now(),
-                )  # fmt: skip
-        except LedgerError:
-            writer.discard()
-            raise
-        return writer
+        with context.ledger.transaction() as session:
+            return record.open_pack(
+                session, study, series,
+                storage_key=str(writer.path.relative_to(context.settings.home)),
+                association_id=context.peer.association_id,
+                calling_ae_title=context.peer.calling_ae_title,
+                now=context.now(),
+            )  # fmt: skip

@@ -25,6 +25,7 @@ from gateway.web.pages import (
 )
 from gateway.web.reach import KEY, Gateway
 from gateway.web.secret import secret_key
+from gateway.web.typed import RowConverter
 
 PAGES = (
     api,
@@ -62,6 +63,7 @@ def create_app(settings: Settings, ledger: Ledger) -> Flask:
         MAX_CONTENT_LENGTH=FORM_BYTES_MAX,
         TEMPLATES_AUTO_RELOAD=False,
     )
+    app.url_map.converters["row"] = RowConverter
     app.extensions[KEY] = Gateway(settings, ledger, Watcher(ledger))
     accounts = Accounts(ledger)
     signin.install(app, accounts)

@@ -336,3 +336,39 @@ def test_study_instance_uid_decides_the_folder(listener):
     listener.wait_until_closed()
     (pack,) = listener.settings.packs_dir.glob("*/*/*.tar")
     assert pack.parts[-3:-1] == (STUDY_UID, SERIES_UID)
+
+
+def test_a_large_instance_and_small_ones_may_arrive_interleaved_on_two_contexts(listener):
+    from pydicom.encaps import encapsulate
+
+    from tests.instances import encoded
+
+    large = encoded(data_set(1, PixelData=encapsulate([b"\x5a" * (20 << 20)])))
+    contexts = [(VL_ENDOSCOPIC, [JPEG_BASELINE])] * 2
+    with association(listener, contexts=contexts) as assoc:
+        assoc.send(p_data([(1, 3, store_command(uid(1)))]))
+        pieces = list(cut(large, [100_000]))
+        for number, piece in enumerate(pieces, start=2):
+            last = number == len(pieces) + 1
+            assoc.send(p_data([(1, 2 if last else 0, piece)]))
+            if number % 20 == 0:
+                assoc.context_id = 3
+                assert assoc.store(uid(number), frame(number), message_id=number) == SUCCESS
+        assert assoc.read_status() == SUCCESS
+    listener.wait_until_closed()
+    kept = listener.kept()
+    assert data_set_of(kept.pop(uid(1))) == large
+    assert len(kept) == 10
+    assert all(data_set_of(kept[name]) == frame(int(name.split(".")[-1])) for name in kept)
+
+
+def test_an_unfinished_large_instance_leaves_nothing_behind(listener):
+    with pytest.raises(RuntimeError, match="pulled"), association(listener) as assoc:
+        assoc.send(p_data([(1, 3, store_command(uid(1)))]))
+        start = frame(1)[:-600] + bytes(100)
+        assoc.send(p_data([(1, 0, start)]))
+        for _ in range(200):
+            assoc.send(p_data([(1, 0, bytes(100_000))]))
+        raise RuntimeError("the cable was pulled")
+    listener.wait_until_closed()
+    assert list(listener.settings.packs_dir.rglob("*.tar")) == []

@@ -12,6 +12,7 @@ from gateway.ledger.queries.transfers import TransferLine
 from gateway.model import TransferState
 from gateway.web.pages.studies import state_of
 from gateway.web.reach import gateway
+from gateway.web.typed import ROW_ID_MAX
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 
@@ -29,7 +30,7 @@ def studies() -> ResponseReturnValue:
     return jsonify(total=total, studies=[_study(line) for line in lines])
 
 
-@blueprint.get("/studies/<int:study_id>")
+@blueprint.get("/studies/<row:study_id>")
 def study(study_id: int) -> ResponseReturnValue:
     with gateway().ledger.reading() as session:
         line = study_queries.line(session, study_id)
@@ -68,7 +69,8 @@ def transfers() -> ResponseReturnValue:
 
 def _window() -> tuple[int, int]:
     limit = request.args.get("limit", 50, type=int)
-    return min(max(limit, 1), LIMIT_MAX), max(0, request.args.get("offset", 0, type=int))
+    offset = request.args.get("offset", 0, type=int)
+    return min(max(limit, 1), LIMIT_MAX), min(max(0, offset), ROW_ID_MAX)
 
 
 def _study(line: StudyLine) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from gateway.errors import ConfigurationError, NotFound
 from gateway.ledger.queries import registry as queries
 from gateway.ledger.schema import Destination
 from gateway.ledger.transitions import registry as transitions
+from gateway.web import typed
 from gateway.web.answers import done, page
 from gateway.web.echo import echo
 from gateway.web.reach import gateway, now
@@ -17,7 +18,8 @@ from gateway.web.signin import actor
 
 blueprint = Blueprint("destinations", __name__, url_prefix="/destinations")
 
-ANY_SOURCE = ""
+
+NAME_MAX = 64
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,8 @@ class Form:
 
     @classmethod
     def posted(cls) -> "Form":
-        text = {
-            key: request.form.get(key, "").strip() for key in ("name", "ae_title", "host", "port")
-        }
+        text = {key: typed.text(key) for key in ("ae_title", "host", "port")}
+        text["name"] = typed.text("name", NAME_MAX)
         return cls(
             **text, commitment="commitment" in request.form, route_all="route_all" in request.form
         )
@@ -82,14 +83,14 @@ def add() -> ResponseReturnValue:
     return done(f"{form.name} is added. Try it with Echo.", url_for("destinations.index"))
 
 
-@blueprint.get("/<int:destination_id>/edit")
+@blueprint.get("/<row:destination_id>/edit")
 def edit(destination_id: int) -> ResponseReturnValue:
     known = _by_id(destination_id)
     form = Form(known.name, known.ae_title, known.host, str(known.port), known.commitment)
     return page("destination_form.html", form=form, known=known)
 
 
-@blueprint.post("/<int:destination_id>/edit")
+@blueprint.post("/<row:destination_id>/edit")
 def change(destination_id: int) -> ResponseReturnValue:
     known, form = _by_id(destination_id), Form.posted()
     try:
@@ -107,7 +108,7 @@ def change(destination_id: int) -> ResponseReturnValue:
     return done(f"{known.name} is changed.", url_for("destinations.index"))
 
 
-@blueprint.post("/<int:destination_id>/<any(enable, disable):action>")
+@blueprint.post("/<row:destination_id>/<any(enable, disable):action>")
 def switch(destination_id: int, action: str) -> ResponseReturnValue:
     known = _by_id(destination_id)
     _edit(known, enabled=action == "enable")
@@ -115,7 +116,7 @@ def switch(destination_id: int, action: str) -> ResponseReturnValue:
     return done(f"{known.name} {words}.", url_for("destinations.index"))
 
 
-@blueprint.post("/<int:destination_id>/remove")
+@blueprint.post("/<row:destination_id>/remove")
 def remove(destination_id: int) -> ResponseReturnValue:
     known = _by_id(destination_id)
     with gateway().ledger.transaction() as session:
@@ -123,7 +124,7 @@ def remove(destination_id: int) -> ResponseReturnValue:
     return done(f"{known.name} is removed.", url_for("destinations.index"))
 
 
-@blueprint.post("/<int:destination_id>/echo")
+@blueprint.post("/<row:destination_id>/echo")
 def ask(destination_id: int) -> ResponseReturnValue:
     reach, known = gateway(), _by_id(destination_id)
     result = echo(
@@ -141,8 +142,8 @@ def ask(destination_id: int) -> ResponseReturnValue:
 
 @blueprint.post("/routes/<any(add, remove):action>")
 def route(action: str) -> ResponseReturnValue:
-    name = request.form.get("destination", "")
-    source = request.form.get("source", ANY_SOURCE) or None
+    name = typed.text("destination", NAME_MAX)
+    source = typed.text("source") or None
     transition = transitions.add_route if action == "add" else transitions.remove_route
     with gateway().ledger.transaction() as session:
         transition(session, name, source_ae_title=source, now=now(), actor=actor())

@@ -18,7 +18,7 @@ CACHE_S = 86_400
 JPEG_END = b"\xff\xd9"
 
 
-@blueprint.get("/<int:study_id>/key-frames/<int:rank>.jpg")
+@blueprint.get("/<row:study_id>/key-frames/<row:rank>.jpg")
 def key_frame(study_id: int, rank: int) -> Response:
     with gateway().ledger.reading() as session:
         study = queries.get(session, study_id)
@@ -28,7 +28,7 @@ def key_frame(study_id: int, rank: int) -> Response:
     raise NotFound(f"Study {study_id} has no key frame {rank}.")
 
 
-@blueprint.get("/<int:study_id>/contact-sheet.jpg")
+@blueprint.get("/<row:study_id>/contact-sheet.jpg")
 def contact_sheet(study_id: int) -> Response:
     with gateway().ledger.reading() as session:
         for one in queries.derived(session, study_id):

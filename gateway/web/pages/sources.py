@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from flask import Blueprint, make_response, render_template, request, url_for
+from flask import Blueprint, make_response, render_template, url_for
 from flask.typing import ResponseReturnValue
 
 from gateway.errors import ConfigurationError
@@ -14,6 +14,7 @@ from gateway.ledger.queries import registry as queries
 from gateway.ledger.schema import Association
 from gateway.ledger.transitions import registry as transitions
 from gateway.model import AssociationOutcome
+from gateway.web import typed
 from gateway.web.answers import done, page
 from gateway.web.reach import gateway, now
 from gateway.web.signin import actor
@@ -44,22 +45,20 @@ def index() -> ResponseReturnValue:
 
 @blueprint.post("/")
 def add() -> ResponseReturnValue:
-    typed = {
-        key: request.form.get(key, "").strip()[:255] for key in ("ae_title", "host", "description")
-    }
+    form = {key: typed.text(key) for key in ("ae_title", "host", "description")}
     try:
         with gateway().ledger.transaction() as session:
-            transitions.add_source(session, now=now(), actor=actor(), **typed)
+            transitions.add_source(session, now=now(), actor=actor(), **form)
     except ConfigurationError as error:
-        text = render_template("sources.html", typed=typed, fault=str(error), **_content())
+        text = render_template("sources.html", typed=form, fault=str(error), **_content())
         return make_response(text, 422)
-    return done(f"{typed['ae_title']} may send now.", url_for("sources.index"))
+    return done(f"{form['ae_title']} may send now.", url_for("sources.index"))
 
 
 @blueprint.post("/admit")
 def admit() -> ResponseReturnValue:
     """Make a refused AE a source."""
-    ae_title = request.form.get("ae_title", "")
+    ae_title = typed.text("ae_title")
     with gateway().ledger.transaction() as session:
         transitions.add_source(
             session, ae_title, now=now(), actor=actor(), description="admitted after it was refused"
@@ -69,7 +68,7 @@ def admit() -> ResponseReturnValue:
 
 @blueprint.post("/remove")
 def remove() -> ResponseReturnValue:
-    ae_title = request.form.get("ae_title", "")
+    ae_title = typed.text("ae_title")
     with gateway().ledger.transaction() as session:
         transitions.remove_source(session, ae_title, now=now(), actor=actor())
     return done(f"{ae_title} may no longer send.", url_for("sources.index"))

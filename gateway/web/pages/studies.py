@@ -10,6 +10,7 @@ from gateway.ledger.queries import registry
 from gateway.ledger.queries import studies as queries
 from gateway.ledger.queries import transfers as transfer_queries
 from gateway.model import ItemState, StudyState, TransferState
+from gateway.web import typed
 from gateway.web.answers import page
 from gateway.web.completeness import judge
 from gateway.web.reach import gateway
@@ -24,9 +25,9 @@ _DONE = (ItemState.ACKNOWLEDGED, ItemState.COMMITTED)
 @blueprint.route("/", methods=["GET", "POST"])
 def index() -> ResponseReturnValue:
     """Show the list. A search is posted: it holds names, which have no place in an address."""
-    search = request.form.get("search", "").strip()[:64]
+    search = typed.text("search", 64)
     state = state_of(request.args.get("state", ""))
-    number = max(1, request.args.get("page", 1, type=int))
+    number = typed.page_number()
     return page(
         "studies.html",
         fragments={"studies": "studies/_live.html"},

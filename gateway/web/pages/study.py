@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Blueprint, request, url_for
+from flask import Blueprint, url_for
 from flask.typing import ResponseReturnValue
 
 from gateway.ledger.queries import registry
@@ -13,6 +13,7 @@ from gateway.ledger.transitions import registry as registry_transitions
 from gateway.ledger.transitions import studies as transitions
 from gateway.ledger.transitions import transfers as transfer_transitions
 from gateway.model import DerivedRole, SettleRule, StudyState, TransferState
+from gateway.web import typed
 from gateway.web.answers import done, page
 from gateway.web.completeness import judge
 from gateway.web.reach import gateway, now
@@ -33,28 +34,28 @@ _FRAGMENTS = {
 }
 
 
-@blueprint.get("/<int:study_id>")
+@blueprint.get("/<row:study_id>")
 def show(study_id: int) -> ResponseReturnValue:
     return page("study.html", fragments=_FRAGMENTS, **_content(study_id))
 
 
-@blueprint.post("/<int:study_id>/close")
+@blueprint.post("/<row:study_id>/close")
 def close(study_id: int) -> ResponseReturnValue:
     with gateway().ledger.transaction() as session:
         transitions.settle(session, study_id, SettleRule.OPERATOR, now=now(), actor=actor())
     return done("The study is closed; it is wrapped next.", _address(study_id))
 
 
-@blueprint.post("/<int:study_id>/retry")
+@blueprint.post("/<row:study_id>/retry")
 def retry(study_id: int) -> ResponseReturnValue:
     with gateway().ledger.transaction() as session:
         transitions.retry(session, study_id, now=now(), actor=actor())
     return done("The study is made again from its frames.", _address(study_id))
 
 
-@blueprint.post("/<int:study_id>/send")
+@blueprint.post("/<row:study_id>/send")
 def send(study_id: int) -> ResponseReturnValue:
-    name = request.form.get("destination", "")
+    name = typed.text("destination", 64)
     with gateway().ledger.transaction() as session:
         transfer_id = registry_transitions.send_now(
             session, study_id, name, now=now(), actor=actor()

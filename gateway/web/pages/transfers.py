@@ -10,6 +10,7 @@ from gateway.ledger.queries import studies as study_queries
 from gateway.ledger.queries import transfers as queries
 from gateway.ledger.transitions import transfers as transitions
 from gateway.model import TRANSFER_TRANSITIONS, ItemState, TransferState
+from gateway.web import typed
 from gateway.web.answers import done, page
 from gateway.web.reach import gateway, now
 from gateway.web.signin import actor
@@ -31,7 +32,7 @@ ACTIONS: dict[str, tuple[Callable[..., None], str]] = {
 def index() -> ResponseReturnValue:
     wanted = request.args.get("state", "")
     state = TransferState(wanted) if wanted in tuple(TransferState) else None
-    number = max(1, request.args.get("page", 1, type=int))
+    number = typed.page_number()
     with gateway().ledger.reading() as session:
         by_state = queries.count_by_state(session)
         lines = queries.lines(
@@ -52,14 +53,14 @@ def index() -> ResponseReturnValue:
     )
 
 
-@blueprint.get("/<int:transfer_id>")
+@blueprint.get("/<row:transfer_id>")
 def show(transfer_id: int) -> ResponseReturnValue:
     return page(
         "transfer.html", fragments={"transfer": "transfers/_one.html"}, **_content(transfer_id)
     )
 
 
-@blueprint.post("/<int:transfer_id>/<any(retry, resume, pause, cancel):action>")
+@blueprint.post("/<row:transfer_id>/<any(retry, resume, pause, cancel):action>")
 def act(transfer_id: int, action: str) -> ResponseReturnValue:
     transition, message = ACTIONS[action]
     with gateway().ledger.transaction() as session:

@@ -240,6 +240,30 @@ def test_what_is_not_there_is_a_404_with_a_way_back(admin, address):
     assert "Back to the studies" in answer.text
 
 
+@pytest.mark.parametrize(
+    ("address", "status"),
+    [
+        (f"/studies/{1 << 31}", 404),
+        (f"/studies/{10**30}", 404),
+        (f"/?page={10**30}", 200),
+        ("/?page=-3", 200),
+        ("/?page=x&state=y", 200),
+        ("/transfers/?state=%00&page=0", 200),
+        (f"/api/v1/studies?offset={10**30}&limit={10**30}", 200),
+    ],
+)
+def test_nonsense_in_an_address_does_no_harm(admin, address, status):
+    assert admin.get(address).status_code == status
+
+
+@pytest.mark.parametrize("search", ["%", "_", "\\", "'", '"', "\x00", "\u202e", "x" * 5000, "*?["])
+def test_nonsense_in_a_search_finds_nothing(admin, filling, search):
+    filling.receive("1.2.1", 1, name="Lindqvist^Astrid")
+    found = admin.post("/", search=search)
+    assert found.status_code == 200
+    assert ("Lindqvist" in found.text) == (search in ("\x00", "\u202e"))  # as good as empty
+
+
 def test_a_ledger_that_does_not_answer_is_a_503_in_words(admin, ledger):
     with ledger.engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE study RENAME TO elsewhere")
