@@ -80,6 +80,7 @@ class Requestor:
         kind, body = self.read_pdu()
         if kind != A_ASSOCIATE_AC:
             raise Refused(kind, body)
+        self.accepted = body
         self.context_id = 1
         self.max_pdu = self._max_pdu(body)
 

@@ -54,3 +54,7 @@ class KnownInstances:
 
     def add(self, sop_instance_uid: str, place: Place) -> None:
         self._fresh[sop_instance_uid] = place
+
+    def forget(self, sop_instance_uid: str) -> None:
+        """Take back an `add` whose bytes did not become durable."""
+        del self._fresh[sop_instance_uid]

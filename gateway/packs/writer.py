@@ -29,6 +29,8 @@ class PackWriter:
         self.path = path
         self.size_bytes = 0
         self._allocated = 0
+        self._staged: list[bytes | bytearray | memoryview] = []
+        self._staged_end = 0
         try:
             _make_directory(path.parent)
             self._fd = os.open(
@@ -39,25 +41,45 @@ class PackWriter:
         except OSError as error:
             raise storage_error(error, path) from error
 
+    def stage(
+        self, name: str, parts: Sequence[bytes | bytearray | memoryview], *, digest: bytes
+    ) -> int:
+        """Put one member behind those staged before; returns the offset of its content.
+
+        parts: the content, in pieces that stay as they are until `flush`, which makes all
+        staged members durable with one write. digest: the SHA-256 of all parts.
+        """
+        size = sum(len(part) for part in parts)
+        start = self._staged_end
+        header = tar.encode_header(name, size=size, digest=digest, modified_at=int(time.time()))
+        # The padding is written too: an abandoned member may have left bytes there.
+        self._staged += (header, *parts, bytes(tar.padded(size) - size))
+        self._staged_end = start + tar.BLOCK + tar.padded(size)
+        return start + tar.BLOCK
+
+    def flush(self) -> None:
+        """Make what is staged durable. Raises StorageFull or StorageUnavailable.
+
+        After a failure the pack is as it was before the first of them was staged.
+        """
+        staged, end = self._staged, self._staged_end
+        self._staged, self._staged_end = [], self.size_bytes
+        if staged:
+            self._reserve(end)
+            self._write(self.size_bytes, staged)
+            self.size_bytes = self._staged_end = end
+
     def append(
         self, name: str, parts: Sequence[bytes | bytearray | memoryview], *, digest: bytes
     ) -> int:
-        """Write one member durably and return the offset of its content.
-
-        parts: the content, in pieces; digest: the SHA-256 of all of them. A failed append
-        leaves the pack as it was. Raises StorageFull or StorageUnavailable.
-        """
-        size = sum(len(part) for part in parts)
-        start = self.size_bytes
-        header = tar.encode_header(name, size=size, digest=digest, modified_at=int(time.time()))
-        self._reserve(start + tar.BLOCK + tar.padded(size))
-        # The padding is written too: an abandoned member may have left bytes there.
-        self._write(start, [header, *parts, bytes(tar.padded(size) - size)])
-        self.size_bytes = start + tar.BLOCK + tar.padded(size)
-        return start + tar.BLOCK
+        """Write one member durably; the same as stage and flush."""
+        offset = self.stage(name, parts, digest=digest)
+        self.flush()
+        return offset
 
     def begin(self, name: str) -> "MemberStream":
-        """Start a member that is too large to hold; see MemberStream."""
+        """Start a member that is too large to hold; see MemberStream. Nothing else is staged."""
+        assert not self._staged
         return MemberStream(self, name)
 
     def seal(self, index: Index) -> None:
@@ -150,6 +172,7 @@ class MemberStream:
         )
         self.pack._write(self._content_start - tar.BLOCK, [header])
         self.pack.size_bytes = self._content_start + tar.padded(self.size_bytes)
+        self.pack._staged_end = self.pack.size_bytes
         return self._content_start, digest
 
     def _flush(self) -> None:

@@ -24,12 +24,11 @@ class Keeping(Protocol):
 
 
 class Keeper(Protocol):
-    """Decides about instances; gateway.scp.reception has the one there is."""
+    """Knows the packs of an association; gateway.scp.reception has the one there is."""
 
     context: Context
 
     def series_pack(self, study_uid: str, series_uid: str) -> Keeping: ...
-    def keep(self, instance: "Instance") -> tuple[int, str]: ...
 
 
 class Comparison:
@@ -68,6 +67,7 @@ class Instance:
         self._sink: MemberStream | Comparison | None = None
         self._failure: ReceiveError | StorageError | LedgerError | None = None
         self.size_bytes = 0  # of the data set
+        self.pack: Keeping | None = None  # where it was staged
 
     def write(self, fragment: memoryview) -> None:
         self.size_bytes += len(fragment)
@@ -101,9 +101,6 @@ class Instance:
             sink.write(self.file_meta().encode())
         sink.write(self._held)
         return sink
-
-    def finish(self) -> tuple[int, str]:
-        return self._keeper.keep(self)
 
     @property
     def stream(self) -> MemberStream | None:

@@ -4,6 +4,7 @@ All of it runs in one thread, the one that reads the association's socket.
 """
 
 import uuid
+from collections.abc import Callable, Sequence
 
 from gateway import log
 from gateway.dicom import header, uids
@@ -13,6 +14,7 @@ from gateway.errors import (
     LedgerError,
     ReceiveError,
     StorageError,
+    StorageUnavailable,
 )
 from gateway.ledger.transitions import reception as record
 from gateway.ledger.transitions.reception import AssociationCounts
@@ -27,6 +29,10 @@ from gateway.status import CANNOT_UNDERSTAND, SUCCESS
 
 REFUSED_KEPT_MAX = 1000
 """Of one association, the bytes of no more refused instances than this are kept aside."""
+
+Answer = tuple[int, str]
+"""Status and error comment of a C-STORE-RSP."""
+STAGED: Answer = (-1, "staged")
 
 _logger = log.get(__name__)
 
@@ -43,35 +49,57 @@ class Reception:
     def begin(self, request: StoreRequest, transfer_syntax_uid: str) -> Instance:
         return Instance(self, request, transfer_syntax_uid)
 
-    def keep(self, instance: Instance) -> tuple[int, str]:
-        """Decide about a whole instance; returns the status and a comment for the sender.
+    def keep(self, instances: Sequence[Instance]) -> list[Answer]:
+        """Decide about whole instances; returns (status, comment for the sender) of each.
 
         1. Its identity must be complete, legal and what the request said.
         2. The same instance again is Success; the same UID with other bytes is refused.
-        3. It is appended to the pack of its Series: durable before Success is answered.
+        3. It is staged for the pack of its Series.
+        4. What was staged becomes durable with one write a pack, and only then is Success.
         """
+        answers = [self._guarded(instance, self._stage) for instance in instances]
+        for pack in self._packs.values():
+            try:
+                pack.flush()
+            except StorageError as error:
+                _logger.error("receive.failed", code=error.code, error=str(error))
+        return [
+            self._after_flush(instance) if answer is STAGED else answer
+            for instance, answer in zip(instances, answers, strict=True)
+        ]
+
+    def _after_flush(self, instance: Instance) -> Answer:
+        """Answer Success only for what is known to lie in its pack; a failed write forgets it."""
+        kept = instance.pack and instance.pack.known.place(instance.request.sop_instance_uid)
+        if kept is None:
+            self._refused += 1
+            return StorageUnavailable.status, StorageUnavailable.code
+        self._received += 1
+        return SUCCESS, ""
+
+    def _guarded(self, instance: Instance, decide: Callable[[Instance], Answer]) -> Answer:
         try:
-            return self._keep(instance)
+            return decide(instance)
         except ReceiveError as error:
             return self._refuse(instance, error)
         except (StorageError, LedgerError) as error:
             _logger.error("receive.failed", code=error.code, error=str(error))
             self._refused += 1
             return error.status, error.code
-        except Exception:
+        except Exception:  # outermost frame: no association dies of one instance
             _logger.exception("receive.unexpected", association=self.context.peer.association_id)
             self._refused += 1
             return CANNOT_UNDERSTAND, "unexpected failure, see the gateway's log"
 
-    def _keep(self, instance: Instance) -> tuple[int, str]:
+    def _stage(self, instance: Instance) -> Answer:
         # Step 1.
         instance.raise_if_failed()
         found = header.read(instance.head, instance.transfer_syntax_uid)
-        study_uid, series_uid = checked_identity(found, instance.request)
-        pack = self.series_pack(study_uid, series_uid)
+        pack = self.series_pack(*checked_identity(found, instance.request))
         # Step 2.
         known = pack.known.place(instance.request.sop_instance_uid)
         if known is not None:
+            pack.flush()  # the one it is compared with may be staged only
             if instance.equals(known):
                 self._duplicates += 1
                 return SUCCESS, ""
@@ -79,9 +107,9 @@ class Reception:
                 f"{instance.request.sop_instance_uid} is kept already, with other contents."
             )
         # Step 3.
-        pack.keep(instance, found)
-        self._received += 1
-        return SUCCESS, ""
+        pack.stage(instance, found)
+        instance.pack = pack
+        return STAGED
 
     def series_pack(self, study_uid: str, series_uid: str) -> SeriesPack:
         key = (study_uid, series_uid)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from gateway.dicom import identity
 from gateway.dicom.header import Header
-from gateway.errors import LedgerError, ReceiveError
+from gateway.errors import LedgerError, ReceiveError, StorageError
 from gateway.ledger.transitions import reception as record
 from gateway.model import AssociationOutcome
 from gateway.packs import index as pack_index
@@ -30,6 +30,7 @@ class SeriesPack:
         self._writer: PackWriter | None = None
         self._row_id = 0
         self._records: list[pack_index.Index] = []
+        self._durable_count = 0  # of the records
         self._sealed: list[tuple[int, int, int]] = []  # (row, members, bytes) not yet recorded
         self._unfinished: list[PackWriter] = []  # of large instances that are still arriving
         self._sequence = 0
@@ -44,23 +45,40 @@ class SeriesPack:
         self._unfinished.append(writer)
         return writer.begin(instance.member_name)
 
-    def keep(self, instance: Instance, found: Header) -> None:
-        """Append an instance durably and note its record. found: its header."""
+    def stage(self, instance: Instance, found: Header) -> None:
+        """Put an instance into the pack; it is durable when `flush` returns. found: its header."""
         if instance.stream is not None:
             self._keep_large(instance, found, instance.stream)
             return
         writer = self._current(instance)
         meta = instance.file_meta().encode()
         digest = tar.content_digest(meta, instance.head)
-        offset = writer.append(instance.member_name, [meta, instance.head], digest=digest)
+        offset = writer.stage(instance.member_name, [meta, instance.head], digest=digest)
         size = len(meta) + len(instance.head)
         self._note(instance, found, writer, offset=offset, size=size, digest=digest)
+
+    def flush(self) -> None:
+        """Make what was staged durable, all with one write.
+
+        Raises StorageError; then what was staged is as if it had never come.
+        """
+        if self._writer is None:
+            return
+        try:
+            self._writer.flush()
+        except StorageError:
+            for row in self._records[self._durable_count :]:
+                self.known.forget(str(row["sop_instance_uid"].item().decode()))
+            del self._records[self._durable_count :]
+            raise
+        self._durable_count = len(self._records)
 
     def _keep_large(self, instance: Instance, found: Header, stream: MemberStream) -> None:
         offset, digest = stream.commit()
         writer = stream.pack
         row_id = self._enter(instance, writer)
         self._unfinished.remove(writer)
+        self.flush()
         self._seal()  # records are noted for one pack at a time
         self._writer, self._row_id = writer, row_id
         self._note(instance, found, writer, offset=offset, size=stream.size_bytes, digest=digest)
@@ -91,6 +109,7 @@ class SeriesPack:
             or len(self._records) >= PACK_MEMBERS_MAX
         )
         if full:
+            self.flush()
             self.close(AssociationOutcome.OPEN)
         if self._writer is None:
             writer = self._create()
@@ -104,7 +123,7 @@ class SeriesPack:
 
     def report_progress(self) -> None:
         """Write the counts to the ledger if they changed and the last time is a while ago."""
-        writer, count = self._writer, len(self._records)
+        writer, count = self._writer, self._durable_count
         reported_count, reported_at = self._reported
         moment = time.monotonic()
         if writer is None or count == reported_count or moment - reported_at < PROGRESS_INTERVAL_S:
@@ -138,7 +157,7 @@ class SeriesPack:
         if self._writer is not None:
             self._writer.seal(pack_index.from_records(self._records))
             self._sealed.append((self._row_id, len(self._records), self._writer.size_bytes))
-            self._writer, self._records = None, []
+            self._writer, self._records, self._durable_count = None, [], 0
 
     def _create(self) -> PackWriter:
         stamp = self._context.now().strftime("%Y%m%dT%H%M%S")

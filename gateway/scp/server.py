@@ -26,6 +26,8 @@ from gateway.scp.wire.reader import StoreReader
 from gateway.settings import Settings
 
 HOUSEKEEPING_INTERVAL_S = 0.1
+OPERATIONS_MAX = 64
+"""C-STOREs a peer may have under way on one association."""
 _TRANSIENT, _SERVICE_USER, _PERMANENT = 0x02, 0x01, 0x01
 _NO_REASON = 0x01
 
@@ -63,6 +65,7 @@ class ScpServer:
             (evt.EVT_CONN_OPEN, self._on_connection),
             (evt.EVT_REQUESTED, self._on_requested),
             (evt.EVT_C_ECHO, lambda _event: 0x0000),
+            (evt.EVT_ASYNC_OPS, _operations_window),
             (evt.EVT_N_EVENT_REPORT, self._on_event_report),
         ]
         try:
@@ -186,6 +189,14 @@ def _application_entity(settings: Settings) -> AE:
     for sop_class_uid in STORAGE_CLASSES:
         ae.add_supported_context(sop_class_uid, list(TRANSFER_SYNTAXES))
     return ae
+
+
+def _operations_window(event: Any) -> tuple[int, int]:
+    """Answer the Asynchronous Operations Window (PS3.7 D.3.3.3): (invoked, performed) by the peer.
+
+    What the peer may have under way is written and synced as one group; 0 means no limit.
+    """
+    return min(event.nr_invoked or OPERATIONS_MAX, OPERATIONS_MAX), 1
 
 
 def _reject(assoc: Any, result: int, diagnostic: int) -> None:

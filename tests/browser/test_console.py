@@ -91,6 +91,22 @@ def test_key_frames_are_looked_through_with_the_keyboard(page, filling, console)
     expect(viewer).not_to_be_visible()
 
 
+def test_what_somebody_folded_away_stays_folded_while_the_page_goes_on(page, filling, console):
+    study_id = filling.receive("1.2.120", 10, finished=False)
+    page.goto(f"{console.address}/studies/{study_id}")
+    packs = page.locator("details", has_text="Packs")
+    packs.locator("summary").click()
+    expect(packs).not_to_have_attribute("open", "")
+    before = page.locator("#contents").evaluate("one => one.parentNode.childNodes.length")
+    for count in (11, 12, 13):
+        filling.more(filling.pack_id, count)
+        expect(page.locator(".step").first).to_contain_text(f"{count} instances")
+        expect(packs.locator("tbody tr")).to_contain_text(f"{count}")
+    expect(packs).not_to_have_attribute("open", "")
+    after = page.locator("#contents").evaluate("one => one.parentNode.childNodes.length")
+    assert after == before, "each refresh leaves something behind"
+
+
 def test_an_operator_finds_the_failed_transfer_reads_why_and_retries_it(
     page, filling, ledger, pacs, complaints
 ):

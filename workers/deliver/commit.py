@@ -13,6 +13,7 @@ from gateway.dimse.commitment import PROPOSAL, REFERENCES_MAX, Reference, Report
 from gateway.errors import SendError, StoreRefused
 from gateway.ledger.engine import Ledger
 from gateway.ledger.queries import transfers as queries
+from gateway.ledger.schema import Transfer
 from gateway.ledger.transitions import commitments
 from gateway.settings import Settings
 from gateway.status import ACTION_STATUSES, SUCCESS, describe, in_words
@@ -83,17 +84,28 @@ def request_commitment(
                 unreported -= _reported_elsewhere(ledger, transfer_id)
     except SendError as error:
         # Step 3.
-        _logger.warning("deliver.not-asked", transfer=transfer_id, code=error.code, why=str(error))
-        pause = retry.delay_s(line.transfer.tries + 1, settings, random=random.random())  # noqa: S311
-        with ledger.transaction() as session:
-            commitments.withdraw(
-                session,
-                transfer_id,
-                unanswered,
-                error,
-                retry_after_s=settings.commitment_timeout_s if error.permanent else pause,
-                now=now(),
-            )
+        _take_back(settings, ledger, line.transfer, unanswered, error, now())
+
+
+def _take_back(
+    settings: Settings,
+    ledger: Ledger,
+    transfer: Transfer,
+    transaction_uids: set[str],
+    error: SendError,
+    now: datetime,
+) -> None:
+    _logger.warning("deliver.not-asked", transfer=transfer.id, code=error.code, why=str(error))
+    pause = retry.delay_s(transfer.tries + 1, settings, random=random.random())  # noqa: S311
+    with ledger.transaction() as session:
+        commitments.withdraw(
+            session,
+            transfer.id,
+            transaction_uids,
+            error,
+            retry_after_s=settings.commitment_timeout_s if error.permanent else pause,
+            now=now,
+        )
 
 
 def _ask(

@@ -73,7 +73,7 @@ def lines(
     if study_id is not None:
         query = query.where(Transfer.study_id == study_id)
     rows = session.execute(query.limit(limit).offset(offset)).all()
-    return [_line(session, *row) for row in rows]
+    return _lines(session, [(row[0], row[1], row[2]) for row in rows])
 
 
 def line(session: Session, transfer_id: int) -> TransferLine:
@@ -86,7 +86,7 @@ def line(session: Session, transfer_id: int) -> TransferLine:
     ).one_or_none()
     if row is None:
         raise NotFound(f"There is no transfer {transfer_id}.")
-    return _line(session, *row)
+    return _lines(session, [(row[0], row[1], row[2])])[0]
 
 
 def items(session: Session, transfer_id: int) -> list[ItemLine]:
@@ -185,19 +185,33 @@ def count_by_state(session: Session) -> dict[TransferState, int]:
     return {row[0]: row[1] for row in rows}
 
 
-def _line(
-    session: Session, transfer: Transfer, study: Study, destination: Destination
-) -> TransferLine:
-    rows = session.execute(
-        select(TransferItem.state, func.count(), func.sum(Derived.size_bytes))
+def _lines(
+    session: Session, rows: Sequence[tuple[Transfer, Study, Destination]]
+) -> list[TransferLine]:
+    """Count the items of each transfer, with one question however many transfers."""
+    counted = session.execute(
+        select(
+            TransferItem.transfer_id,
+            TransferItem.state,
+            func.count(),
+            func.sum(Derived.size_bytes),
+        )
         .join(Derived, Derived.id == TransferItem.derived_id)
-        .where(TransferItem.transfer_id == transfer.id)
-        .group_by(TransferItem.state)
-    ).all()
-    return TransferLine(
-        transfer=transfer,
-        study=study,
-        destination=destination,
-        item_counts={row[0]: row[1] for row in rows},
-        size_bytes=sum(row[2] or 0 for row in rows),
+        .where(TransferItem.transfer_id.in_([transfer.id for transfer, _, _ in rows]))
+        .group_by(TransferItem.transfer_id, TransferItem.state)
     )
+    counts: dict[int, dict[ItemState, int]] = {}
+    size_bytes: dict[int, int] = {}
+    for transfer_id, state, number, size in counted:
+        counts.setdefault(transfer_id, {})[state] = number
+        size_bytes[transfer_id] = size_bytes.get(transfer_id, 0) + int(size or 0)
+    return [
+        TransferLine(
+            transfer=transfer,
+            study=study,
+            destination=destination,
+            item_counts=counts.get(transfer.id, {}),
+            size_bytes=size_bytes.get(transfer.id, 0),
+        )
+        for transfer, study, destination in rows
+    ]

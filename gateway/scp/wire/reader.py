@@ -19,6 +19,10 @@ from gateway.scp.wire.command import StoreRequest
 COMMAND_SET_BYTES_MAX = 64 << 10
 NEGOTIATION_PDU_BYTES_MAX = 1 << 20
 """A-ASSOCIATE-RQ with 128 contexts of 20 syntaxes is about 170 KB."""
+GROUP_MAX = 64
+"""Instances written and synced together, at most."""
+BUFFER_BYTES = 512 << 10
+"""Read at once, at most: what a sender with an operations window has under way."""
 LINGER_MS = 20
 """Silence after which the thread goes back to pynetdicom's own loop."""
 
@@ -29,13 +33,14 @@ class Incoming(Protocol):
     """One instance on its way in."""
 
     def write(self, fragment: memoryview) -> None: ...
-    def finish(self) -> tuple[int, str]:
-        """Keep the instance; returns (status, error comment)."""
-        ...
 
 
 class Receiver(Protocol):
     def begin(self, request: StoreRequest, transfer_syntax_uid: str) -> Incoming: ...
+    def keep(self, instances: list[Any]) -> list[tuple[int, str]]:
+        """Keep whole instances durably; returns (status, error comment) of each, in order."""
+        ...
+
     def released(self) -> None:
         """The peer asks for release; it is answered when this returns."""
         ...
@@ -60,9 +65,10 @@ class StoreReader:
         self.receiver: Receiver | None = None
         """Set when the association is admitted; before that nothing is received."""
         self._pdu_bytes_max = pdu_bytes_max
-        self._buffer = bytearray(2 * (pdu_bytes_max + pdu.HEADER.size))
+        self._buffer = bytearray(BUFFER_BYTES + pdu_bytes_max + pdu.HEADER.size)
         self._start = self._end = 0
         self._messages: dict[int, _Message] = {}
+        self._finished: list[tuple[int, StoreRequest, Incoming]] = []
         self._syntaxes: dict[int, str] = {}
         self._pynetdicom_read = self._dul._read_pdu_data
         self._dul._read_pdu_data = self.read
@@ -104,8 +110,12 @@ class StoreReader:
                 return
             try:
                 self._consume(sock)
+                self._answer(sock)
             except pdu.MalformedPdu as error:
                 self._abort(sock, pdu.ABORT_INVALID_VALUE, str(error))
+                return
+            except OSError:  # the peer is gone; what was kept is kept
+                self._dul.event_queue.put("Evt17")
                 return
             self._dul._idle_timer.restart()
             if not self._dul.event_queue.empty() or not self._dul.to_provider_queue.empty():
@@ -117,7 +127,7 @@ class StoreReader:
         """Receive once into the buffer; False if the connection is gone."""
         if self._start == self._end:
             self._start = self._end = 0
-        elif len(self._buffer) - self._end < self._pdu_bytes_max:
+        elif len(self._buffer) - self._end < self._pdu_bytes_max + pdu.HEADER.size:
             rest = self._end - self._start
             self._buffer[:rest] = self._buffer[self._start : self._end]
             self._start, self._end = 0, rest
@@ -146,10 +156,33 @@ class StoreReader:
                 for context_id, control, fragment in pdu.values(view[body:following]):
                     self._take(sock, context_id, control, fragment)
             else:
+                self._answer(sock)
                 if kind == pdu.A_RELEASE_RQ and self.receiver is not None:
                     self.receiver.released()
                 self._hand_over(bytes(view[self._start : following]))
             self._start = following
+            if len(self._finished) >= GROUP_MAX:
+                self._answer(sock)
+
+    def _answer(self, sock: socket.socket) -> None:
+        """Keep the instances that are whole and answer them, in the order they came.
+
+        A sender that waits for each answer finds one in the group. One that negotiated an
+        operations window, or simply does not wait, has them written and synced together.
+        """
+        finished, self._finished = self._finished, []
+        if not finished or self.receiver is None:
+            return
+        answers = self.receiver.keep([incoming for _, _, incoming in finished])
+        responses = [
+            pdu.encode_value(
+                context_id,
+                pdu.COMMAND | pdu.LAST,
+                command.encode_response(request, status, comment),
+            )
+            for (context_id, request, _), (status, comment) in zip(finished, answers, strict=True)
+        ]
+        sock.sendall(b"".join(responses))
 
     def _take(
         self, sock: socket.socket, context_id: int, control: int, fragment: memoryview
@@ -158,22 +191,25 @@ class StoreReader:
         if message is None:
             message = self._messages[context_id] = _Message()
         if control & pdu.COMMAND:
-            self._take_command(message, context_id, control, fragment)
+            self._take_command(sock, message, context_id, control, fragment)
         elif message.foreign:
             self._hand_over(pdu.encode_value(context_id, control, fragment))
         elif message.incoming is not None and message.request is not None:
             message.incoming.write(fragment)
             if control & pdu.LAST:
-                status, comment = message.incoming.finish()
-                response = command.encode_response(message.request, status, comment)
-                sock.sendall(pdu.encode_value(context_id, pdu.COMMAND | pdu.LAST, response))
+                self._finished.append((context_id, message.request, message.incoming))
         else:
             raise pdu.MalformedPdu("a data set came without its command")
         if control & pdu.LAST and not control & pdu.COMMAND:
             del self._messages[context_id]
 
     def _take_command(
-        self, message: _Message, context_id: int, control: int, fragment: memoryview
+        self,
+        sock: socket.socket,
+        message: _Message,
+        context_id: int,
+        control: int,
+        fragment: memoryview,
     ) -> None:
         if message.incoming is not None or message.foreign:
             raise pdu.MalformedPdu("a command came where a data set was due")
@@ -188,6 +224,7 @@ class StoreReader:
         if message.request is not None and syntax is not None and self.receiver is not None:
             message.incoming = self.receiver.begin(message.request, syntax)
             return
+        self._answer(sock)  # what came first is answered first
         for one in message.command_values:
             self._hand_over(one)
         if _has_data_set(message.command):
