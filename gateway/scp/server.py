@@ -8,6 +8,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from pynetdicom import AE, evt
+from pynetdicom.pdu_primitives import AsynchronousOperationsWindowNegotiation
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # type: ignore[attr-defined]
 
 from gateway import log
@@ -65,7 +66,6 @@ class ScpServer:
             (evt.EVT_CONN_OPEN, self._on_connection),
             (evt.EVT_REQUESTED, self._on_requested),
             (evt.EVT_C_ECHO, lambda _event: 0x0000),
-            (evt.EVT_ASYNC_OPS, _operations_window),
             (evt.EVT_N_EVENT_REPORT, self._on_event_report),
         ]
         try:
@@ -124,6 +124,7 @@ class ScpServer:
         with self._lock:
             self._live[assoc] = reception
         self._readers[assoc].receiver = reception
+        _answer_window(assoc)
 
     def _admit(self, peer: Peer) -> admission.Refusal | None:
         with self._ledger.reading() as session:
@@ -191,12 +192,21 @@ def _application_entity(settings: Settings) -> AE:
     return ae
 
 
-def _operations_window(event: Any) -> tuple[int, int]:
-    """Answer the Asynchronous Operations Window (PS3.7 D.3.3.3): (invoked, performed) by the peer.
+def _answer_window(assoc: Any) -> None:
+    """Grant an Asynchronous Operations Window (PS3.7 D.3.3.3) if the peer asks for one.
 
-    What the peer may have under way is written and synced as one group; 0 means no limit.
+    pynetdicom itself always answers 1: it takes one operation at a time, our reader a group.
     """
-    return min(event.nr_invoked or OPERATIONS_MAX, OPERATIONS_MAX), 1
+
+    def answer() -> AsynchronousOperationsWindowNegotiation:
+        invoked, _performed = assoc.requestor.asynchronous_operations
+        item = AsynchronousOperationsWindowNegotiation()
+        # 0 asks for no limit (PS3.7 D.3.3.3.1).
+        item.maximum_number_operations_invoked = min(invoked or OPERATIONS_MAX, OPERATIONS_MAX)
+        item.maximum_number_operations_performed = 1
+        return item
+
+    assoc.acse._check_async_ops = answer
 
 
 def _reject(assoc: Any, result: int, diagnostic: int) -> None:
