@@ -2,7 +2,7 @@
 
 python docs/screenshots.py [directory]
 
-Nothing in them comes from a patient: the frames are the simulator's, the names are invented.
+Nothing in them comes from a patient: the frames are the simulator's, the names say so.
 """
 
 import sys

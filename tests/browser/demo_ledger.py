@@ -10,14 +10,14 @@ from tests.browser.filling import Filling
 
 ROOT = "1.2.826.0.1.3680043.10.1593"
 PATIENTS = (
-    ("Lindqvist^Astrid", "LQ-448120", "A26-118402", "F", "19580314"),
-    ("Okafor^Daniel^Chidi", "OK-201177", "A26-118377", "M", "19711102"),
-    ("Wang^Xiaodong=王^小东", "WX-009231", "A26-118369", "M", "19660729"),
-    ("Moreau^Hélène^^Mme", "MH-775012", "A26-118342", "F", "19490806"),
-    ("Yamada^Tarou=山田^太郎=やまだ^たろう", "YT-310045", "A26-118330", "M", "19830421"),
-    ("Fernández Ruiz^Carmen", "FR-118290", "A26-118311", "F", "19771213"),
-    ("Nováková^Jiřina", "NJ-660914", "A26-118298", "F", "19520130"),
-    ("Haddad^Samir", "HS-402318", "A26-118276", "M", "19900505"),
+    ("Synthetic^Alpha", "SYN-0101", "SYNACC0101", "F", "19580314"),
+    ("Synthetic^Bravo^Long", "SYN-0102", "SYNACC0102", "M", "19711102"),
+    ("Synthetic^Charlie=合成^丙", "SYN-0103", "SYNACC0103", "M", "19660729"),
+    ("Synthetic^Delta^^Mme", "SYN-0104", "SYNACC0104", "F", "19490806"),
+    ("Synthetic^Echo=合成^戊=ごうせい^えこ", "SYN-0105", "SYNACC0105", "M", "19830421"),
+    ("Synthetic^Foxtrot", "SYN-0106", "SYNACC0106", "F", "19771213"),
+    ("Synthetic^Gólf", "SYN-0107", "SYNACC0107", "F", "19520130"),
+    ("Synthetic^Hotel", "SYN-0108", "SYNACC0108", "M", "19900505"),
 )
 
 

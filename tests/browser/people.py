@@ -11,7 +11,7 @@ from gateway.settings import Settings
 from gateway.web.accounts import Role, add_user
 from gateway.web.application import create_app
 
-ADMIN, VIEWER = "anna", "victor"
+ADMIN, VIEWER = "admin", "viewer"
 OWN_PASSWORD = "a password of my own"
 SECRET_KEY = "only for these tests"
 COOKIE = "capsule_session"

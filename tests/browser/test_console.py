@@ -39,8 +39,8 @@ def has_stayed(page: Page) -> bool:
 
 def test_an_operator_watches_a_study_arrive(page, filling, complaints):
     stay(page)
-    filling.receive("1.2.101", 400, name="Lindqvist^Astrid", declared=1000, finished=False)
-    row = page.locator("tr", has_text="Lindqvist, Astrid")
+    filling.receive("1.2.101", 400, name="Testcase^Alpha", declared=1000, finished=False)
+    row = page.locator("tr", has_text="Testcase, Alpha")
     expect(row).to_contain_text("arriving, 40 %")
     expect(row.get_by_role("progressbar", name="received")).to_have_attribute("value", "40")
     filling.more(filling.pack_id, 801)
@@ -51,9 +51,9 @@ def test_an_operator_watches_a_study_arrive(page, filling, complaints):
 
 
 def test_an_operator_watches_a_study_take_every_step(page, filling, pacs, complaints):
-    study_id = filling.receive("1.2.102", 3000, name="Stepwise^Astrid")
-    page.get_by_role("link", name="Stepwise, Astrid").click()
-    expect(page.get_by_role("heading", name="Stepwise, Astrid")).to_be_visible()
+    study_id = filling.receive("1.2.102", 3000, name="Stepwise^Alpha")
+    page.get_by_role("link", name="Stepwise, Alpha").click()
+    expect(page.get_by_role("heading", name="Stepwise, Alpha")).to_be_visible()
     expect(page.locator("#live")).to_have_attribute("data-state", "live")
     stay(page)
     steps = page.locator(".step")
@@ -145,10 +145,10 @@ def test_what_cannot_be_undone_is_asked_for_first(page, filling, pacs, console):
 
 
 def test_a_search_narrows_the_list_while_typing_and_stays_out_of_the_address(page, filling):
-    filling.receive("1.2.106", 1, name="Lindqvist^Astrud")
-    filling.receive("1.2.107", 1, name="Okafor^Daniela")
+    filling.receive("1.2.106", 1, name="Testcase^Bravo")
+    filling.receive("1.2.107", 1, name="Specimen^Deltas")
     address = page.url
-    expect(page.get_by_role("link", name="Okafor, Daniela")).to_be_visible()
+    expect(page.get_by_role("link", name="Specimen, Deltas")).to_be_visible()
     page.get_by_role("searchbox").press_sequentially("astru")
     expect(page.locator("tbody tr")).to_have_count(1)
     filling.receive("1.2.108", 1, name="Astrup^Ole")  # what arrives later is searched, too
@@ -198,7 +198,7 @@ def test_a_viewer_sees_everything_and_no_button(context, console, cookies, filli
 
 
 def test_the_console_fits_a_phone(page, filling, pacs, console):
-    filling.ready("1.2.113", 3000, name="Lindqvist^Astrid", source="A_LONG_AE_TITLE_")
+    filling.ready("1.2.113", 3000, name="Testcase^Alpha", source="A_LONG_AE_TITLE_")
     page.set_viewport_size({"width": 390, "height": 844})
     for address in (
         "/",

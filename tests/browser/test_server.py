@@ -36,10 +36,10 @@ def test_a_newcomer_signs_in_watches_the_server_restart_and_stop(
     page = context.new_page()
     page.goto(console.address)
     expect(page.get_by_text("capsule-gateway user add admin")).to_be_visible()
-    password = add_user(ledger, "anna", role="admin")
+    password = add_user(ledger, "admin", role="admin")
 
     # The one-time password has to be changed, then the empty console says what to do.
-    page.get_by_label("Name").fill("anna")
+    page.get_by_label("Name").fill("admin")
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Sign in").click()
     page.get_by_label("Password now").fill(password)

@@ -57,7 +57,7 @@ def test_closing_a_study_settles_it_under_the_admin_s_name(admin, ledger, fillin
     assert answer.status_code == 303
     assert study_of(ledger, study_id).state is StudyState.SETTLING
     event = latest_event(ledger, study_id)
-    assert (event.kind, event.actor) == ("settled", "anna")
+    assert (event.kind, event.actor) == ("settled", "admin")
 
 
 def test_a_study_that_is_still_arriving_cannot_be_closed_and_says_so(admin, ledger, filling):
@@ -145,7 +145,7 @@ def test_a_study_is_sent_by_hand_where_no_route_leads(admin, ledger, filling):
     admin.post(f"/studies/{study_id}/send", destination="Main PACS")
     (transfer_id,) = filling.transfers_of(study_id)
     assert transfer_of(ledger, transfer_id).state is TransferState.PENDING
-    assert latest_event(ledger, study_id).actor == "anna"
+    assert latest_event(ledger, study_id).actor == "admin"
 
 
 def test_sending_by_hand_takes_up_a_cancelled_transfer_again(admin, ledger, filling, pacs):

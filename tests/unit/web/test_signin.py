@@ -67,7 +67,7 @@ def test_after_signing_in_one_sees_the_page_one_wanted(app, ledger, admin):
     form = visitor.get(visitor.get("/transfers/").location).text
     wanted = re.search(r'name="next"[^>]*value="([^"]*)"', form)[1]
     answer = visitor.post(
-        "/sign-in", start="/sign-in", name="anna", password=OWN_PASSWORD, next=wanted
+        "/sign-in", start="/sign-in", name="admin", password=OWN_PASSWORD, next=wanted
     )
     assert answer.location.endswith("/transfers/")
 
@@ -77,7 +77,7 @@ def test_nobody_is_sent_to_another_site_after_signing_in(app, admin):
     answer = visitor.post(
         "/sign-in?next=https://evil.example/",
         start="/sign-in",
-        name="anna",
+        name="admin",
         password=OWN_PASSWORD,
         next="https://evil.example/",
     )
@@ -86,7 +86,7 @@ def test_nobody_is_sent_to_another_site_after_signing_in(app, admin):
 
 @pytest.mark.parametrize(
     ("name", "password"),
-    [("anna", "a wrong password"), ("nobody", OWN_PASSWORD), ("", ""), ("anna", "")],
+    [("admin", "a wrong password"), ("nobody", OWN_PASSWORD), ("", ""), ("admin", "")],
 )
 def test_every_failure_gets_the_same_answer(admin, stranger, name, password):
     answer = stranger.post("/sign-in", start="/sign-in", name=name, password=password)
@@ -98,8 +98,8 @@ def test_every_failure_gets_the_same_answer(admin, stranger, name, password):
 def test_who_fails_too_often_has_to_wait_even_with_the_right_password(app, admin):
     visitor = Visitor(app.test_client())
     for _ in range(FREE_FAILURES_PER_PAIR):
-        visitor.post("/sign-in", start="/sign-in", name="anna", password="guess after guess")
-    answer = visitor.post("/sign-in", start="/sign-in", name="anna", password=OWN_PASSWORD)
+        visitor.post("/sign-in", start="/sign-in", name="admin", password="guess after guess")
+    answer = visitor.post("/sign-in", start="/sign-in", name="admin", password=OWN_PASSWORD)
     assert REFUSED in answer.text
     assert visitor.get("/").status_code == 302
 
@@ -110,7 +110,7 @@ def test_a_guesser_elsewhere_does_not_lock_somebody_out(app, admin):
         token = visitor.token("/sign-in")
         visitor.client.post(
             "/sign-in",
-            data={"csrf_token": token, "name": "anna", "password": "guess after guess"},
+            data={"csrf_token": token, "name": "admin", "password": "guess after guess"},
             environ_base={"REMOTE_ADDR": "192.0.2.7"},
         )
     answer = visitor.post("/sign-in", start="/sign-in", name="Anna ", password=OWN_PASSWORD)
@@ -128,9 +128,9 @@ def test_a_one_time_password_opens_only_the_form_to_change_it(app, ledger):
 
 def test_a_changed_password_opens_the_console_and_is_recorded(ledger, admin):
     assert admin.get("/").status_code == 200
-    anna, _ = list_users(ledger)
-    assert not anna.must_change_password
-    assert anna.last_seen_at is not None
+    admin, _ = list_users(ledger)
+    assert not admin.must_change_password
+    assert admin.last_seen_at is not None
 
 
 def test_a_short_new_password_is_refused_in_words(app, ledger):
@@ -149,7 +149,7 @@ def test_a_short_new_password_is_refused_in_words(app, ledger):
 
 
 def test_a_password_set_by_an_admin_ends_the_sessions_of_that_user(ledger, admin):
-    set_password(ledger, "anna")
+    set_password(ledger, "admin")
     assert admin.get("/").location.startswith("/sign-in")
 
 
@@ -188,7 +188,7 @@ def test_a_viewer_sees_no_button_that_would_change_something(viewer, filling):
 
 
 def test_sign_ins_and_failures_are_in_the_event_chain(app, ledger, admin):
-    Visitor(app.test_client()).post("/sign-in", start="/sign-in", name="anna", password="wrong one")
+    Visitor(app.test_client()).post("/sign-in", start="/sign-in", name="admin", password="wrong one")
     with ledger.reading() as session:
         assert events.first_broken(session) is None
         subjects = [change.subject for change in changes.since(session, 0)]
@@ -206,5 +206,5 @@ def test_the_session_cookie_is_closed_to_scripts_and_other_sites(app, ledger):
 
 
 def test_each_user_has_a_session_of_their_own(admin, viewer):
-    assert "anna" in admin.page("/")
+    assert "admin" in admin.page("/")
     assert "victor" in viewer.page("/")

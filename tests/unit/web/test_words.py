@@ -10,10 +10,10 @@ from gateway.web import words
 @pytest.mark.parametrize(
     ("value", "first", "second"),
     [
-        ("Lindqvist^Astrid", "Lindqvist, Astrid", ""),
-        ("Okafor^Daniel^Chidi^Dr^PhD", "Okafor, Dr Daniel Chidi PhD", ""),
+        ("Testcase^Alpha", "Testcase, Alpha", ""),
+        ("Specimen^Delta^Middle^Dr^PhD", "Specimen, Dr Delta Middle PhD", ""),
         ("Wang^Xiaodong=王^小东", "Wang, Xiaodong", "王小东"),
-        ("Yamada^Tarou=山田^太郎=やまだ^たろう", "Yamada, Tarou", "山田太郎"),
+        ("Synthetic^Echo=合成^戊=ごうせい^えこ", "Synthetic, Echo", "合成戊"),
         ("=王^小东", "王小东", ""),
         ("Madonna", "Madonna", ""),
         ("^Only Given", "Only Given", ""),
