@@ -39,7 +39,7 @@ def test_the_password_itself_is_not_in_the_ledger(ledger):
 
 
 def test_names_do_not_differ_in_case_only(ledger):
-    add_user(ledger, "Anna", role="viewer")
+    add_user(ledger, "Admin", role="viewer")
     with pytest.raises(ConfigurationError, match="admin exists already"):
         add_user(ledger, "ANNA", role="viewer")
 
@@ -71,7 +71,7 @@ def test_a_new_password_ends_the_sessions_and_has_to_be_changed(ledger):
     before = accounts.find_user(name="admin")
     before.must_change_password = False
     accounts.put(before)
-    set_password(ledger, "Anna")
+    set_password(ledger, "Admin")
     after = accounts.find_user(name="admin")
     assert after.must_change_password
     assert after.password != before.password

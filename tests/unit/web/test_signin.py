@@ -113,7 +113,7 @@ def test_a_guesser_elsewhere_does_not_lock_somebody_out(app, admin):
             data={"csrf_token": token, "name": "admin", "password": "guess after guess"},
             environ_base={"REMOTE_ADDR": "192.0.2.7"},
         )
-    answer = visitor.post("/sign-in", start="/sign-in", name="Anna ", password=OWN_PASSWORD)
+    answer = visitor.post("/sign-in", start="/sign-in", name="Admin ", password=OWN_PASSWORD)
     assert answer.status_code == 302
 
 
@@ -188,7 +188,9 @@ def test_a_viewer_sees_no_button_that_would_change_something(viewer, filling):
 
 
 def test_sign_ins_and_failures_are_in_the_event_chain(app, ledger, admin):
-    Visitor(app.test_client()).post("/sign-in", start="/sign-in", name="admin", password="wrong one")
+    Visitor(app.test_client()).post(
+        "/sign-in", start="/sign-in", name="admin", password="wrong one"
+    )
     with ledger.reading() as session:
         assert events.first_broken(session) is None
         subjects = [change.subject for change in changes.since(session, 0)]
@@ -207,4 +209,4 @@ def test_the_session_cookie_is_closed_to_scripts_and_other_sites(app, ledger):
 
 def test_each_user_has_a_session_of_their_own(admin, viewer):
     assert "admin" in admin.page("/")
-    assert "victor" in viewer.page("/")
+    assert "viewer" in viewer.page("/")
