@@ -123,10 +123,10 @@ def test_bad_input_is_refused_with_a_row_and_the_association_lives_on(
     assert listener.wait_until_closed() == [AssociationOutcome.RELEASED]
     assert listener.quarantine() == [(code, status)]
     assert list(listener.kept()) == [uid(5)]
-    outside = [
-        p for p in listener.settings.home.parent.rglob("*.dcm") if "quarantine" not in str(p)
-    ]
-    assert outside == []
+    home = listener.settings.home
+    strays = [path for path in home.rglob("*.dcm") if "quarantine" not in path.parts]
+    assert strays == []
+    assert not (home.parent / "etc").exists()
 
 
 def test_a_truncated_jpeg_is_kept_as_sent_because_its_bytes_are_safe(listener):
