@@ -42,7 +42,8 @@ docs: $(RUNTIME)
 	$(BIN)/python docs/settings_table.py --write
 
 bench: $(DEVELOPMENT)
-	$(BIN)/python -m pytest -s tests/bench $(ARGS)
+	$(BIN)/python -m tests.bench.ingest $(ARGS)
+	$(BIN)/python -m tests.bench.wrap
 
 screenshots: $(DEVELOPMENT)
 	$(BIN)/python docs/screenshots.py $(ARGS)
