@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,15 @@ PROGRAMS = {
 
 def find_program(name: str) -> str | None:
     return shutil.which(name, path=SEARCH_PATH)
+
+
+def pytest_configure() -> None:
+    """Let signals act. Started in the background, or by nohup, we inherit some as ignored, and
+    so would every program a test starts and wants to stop."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
