@@ -8,6 +8,7 @@ of every run of ours, every byte is compared.
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import multiprocessing
@@ -160,15 +161,19 @@ def family(pid: int) -> list[int]:
 def cpu_seconds(pid: int) -> float:
     ticks = 0
     for one in family(pid):
-        fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
-        ticks += sum(int(fields[index]) for index in (11, 12, 13, 14))
+        with contextlib.suppress(FileNotFoundError):  # a forked child that has ended meanwhile
+            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(int(fields[index]) for index in (11, 12, 13, 14))
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def peak_rss_mib(pid: int) -> float:
     def of(one: int) -> float:
-        status = Path(f"/proc/{one}/status").read_text()
-        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+        try:
+            status = Path(f"/proc/{one}/status").read_text()
+            return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+        except (FileNotFoundError, IndexError):  # a forked child that has ended meanwhile
+            return 0.0
 
     return max(of(one) for one in family(pid))
 
