@@ -73,6 +73,7 @@ class Requestor:
     ) -> None:
         self.connection = socket.create_connection(("127.0.0.1", port), timeout=30)
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         self._buffered = b""
         self.connection.sendall(
             associate_request(calling=calling, called=called, contexts=contexts, window=window)
@@ -155,6 +156,8 @@ class Requestor:
         while len(self._buffered) < count:
             try:
                 more = self.connection.recv(1 << 16)
+                # Or an acceptor with Nagle's algorithm on waits 40 ms for our acknowledgement.
+                self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             except ConnectionError:
                 more = b""
             if not more:
