@@ -42,6 +42,7 @@ docs: $(RUNTIME)
 	$(BIN)/python docs/settings_table.py --write
 
 bench: $(DEVELOPMENT)
+	bash tests/peers.sh
 	$(BIN)/python -m tests.bench.ingest $(ARGS)
 	$(BIN)/python -m tests.bench.wrap
 

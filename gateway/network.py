@@ -6,8 +6,12 @@ receiver. Acknowledging at once (TCP_QUICKACK, re-armed after each read because 
 forgets it) removes the wait; TCP_NODELAY does the same for what we send.
 """
 
-import contextlib
+import fcntl
+import math
 import socket
+import struct
+import sys
+import termios
 from typing import Any
 
 QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux only
@@ -28,8 +32,10 @@ class LowLatencySocket(socket.socket):
 
     def acknowledge_now(self) -> None:
         if QUICKACK is not None:
-            with contextlib.suppress(OSError):  # the peer may be gone already
+            try:  # noqa: SIM105 - at every read; a context manager would cost more than the call
                 self.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
+            except OSError:  # the peer may be gone already
+                pass
 
 
 def low_latency(raw: socket.socket) -> socket.socket:
@@ -44,6 +50,22 @@ def low_latency(raw: socket.socket) -> socket.socket:
     quick = LowLatencySocket(raw.family, raw.type, raw.proto, fileno=raw.detach())
     quick.settimeout(timeout)
     return quick
+
+
+def limit_sending(connection: socket.socket, timeout_s: float) -> None:
+    """Let no send wait longer for a peer that does not read: BlockingIOError is raised then.
+
+    Python's own time-out would make every receive poll first.
+    """
+    fraction, whole = math.modf(timeout_s)
+    timeval = struct.pack("@ll", int(whole), int(fraction * 1_000_000))
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
+
+
+def unread_bytes(connection: socket.socket) -> int:
+    """Return how much the peer has sent that we have not read. Raises OSError."""
+    waiting = fcntl.ioctl(connection.fileno(), termios.FIONREAD, bytes(4))
+    return int.from_bytes(waiting, sys.byteorder)
 
 
 def tune_association(event: Any) -> None:

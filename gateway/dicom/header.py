@@ -6,7 +6,7 @@ keeps the raw values of WANTED. Everything else is stepped over by its length.
 
 import struct
 import zlib
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from gateway.errors import Undecodable
 
@@ -65,26 +65,24 @@ _SHORT_VRS = frozenset({
 _USUAL, _LENGTH = struct.Struct("<HH2sH"), struct.Struct("<L")
 
 
-@dataclass(frozen=True, slots=True)
-class Fragment:
+class Fragment(NamedTuple):
     """One item of encapsulated pixel data; offset counts from the start of the data set."""
 
     offset: int
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """Raw values by tag. fragment: the only one of encapsulated pixel data, if there is one."""
 
     values: dict[int, bytes]
     big_endian: bool = False
     pixel_data_offset: int | None = None
-    fragment: Fragment | None = field(default=None)
+    fragment: Fragment | None = None
 
     def text(self, tag: int) -> str:
         """Return an ASCII value without padding; empty if absent."""
-        return self.values.get(tag, b"").decode("ascii", "replace").strip("\0 ")
+        return text(self.values.get(tag, b""))
 
     def unsigned(self, tag: int) -> int:
         """Return a US value; 0 if absent."""
@@ -93,13 +91,21 @@ class Header:
 
     def integer(self, tag: int) -> int | None:
         """Return an IS value; None if absent or no number."""
+        raw = self.values.get(tag)
+        if raw is None:
+            return None
         try:
-            return int(self.text(tag))
+            return int(text(raw))
         except ValueError:
             return None
 
 
-def read(data: bytes | memoryview, transfer_syntax_uid: str) -> Header:
+def text(raw: bytes) -> str:
+    """Return an ASCII value without padding."""
+    return raw.decode("ascii", "replace").strip("\0 ")
+
+
+def read(data: bytes | bytearray | memoryview, transfer_syntax_uid: str) -> Header:
     """Read the header of an encoded data set, or of its beginning.
 
     data may end inside the pixel data; it must hold everything before it. Raises Undecodable.
@@ -125,7 +131,26 @@ def _read_usual(view: memoryview) -> Header | None:
 
     None where anything is unusual, an error included: the walk below decides then.
     """
-    values: dict[int, bytes] = {}
+    elements = usual_elements(view)
+    if elements is None:
+        return None
+    values = {tag: bytes(view[start:end]) for tag, start, end in elements if tag in WANTED}
+    tag, start, _ = elements[-1] if elements else (0, 0, 0)
+    if tag != PIXEL_DATA:
+        return Header(values)
+    encapsulated = _LENGTH.unpack_from(view, start - 4)[0] == UNDEFINED
+    walk = _Walk(view, explicit=True, order="<")
+    fragment = walk.only_fragment(start) if encapsulated else None
+    return Header(values, pixel_data_offset=start, fragment=fragment)
+
+
+def usual_elements(view: memoryview) -> list[tuple[int, int, int]] | None:
+    """Return (tag, start, end of the value) of each Explicit VR Little Endian element.
+
+    Up to and with the pixel data, whose end is its start. None where anything is unusual: a
+    sequence of undefined length, an element out of order, a value that is cut off.
+    """
+    elements: list[tuple[int, int, int]] = []
     unpack, end, position, last = _USUAL.unpack_from, len(view), 0, -1
     while position + 12 <= end:
         group, element, vr, length = unpack(view, position)
@@ -139,9 +164,8 @@ def _read_usual(view: memoryview) -> Header | None:
             length = _LENGTH.unpack_from(view, position + 8)[0]
             start = position + 12
             if tag == PIXEL_DATA:
-                walk = _Walk(view, explicit=True, order="<")
-                fragment = walk.only_fragment(start) if length == UNDEFINED else None
-                return Header(values, pixel_data_offset=start, fragment=fragment)
+                elements.append((tag, start, start))
+                return elements
             if length == UNDEFINED:
                 return None
         else:
@@ -149,9 +173,8 @@ def _read_usual(view: memoryview) -> Header | None:
         position = start + length
         if position > end:
             return None
-        if tag in WANTED:
-            values[tag] = bytes(view[start:position])
-    return Header(values) if position == end else None
+        elements.append((tag, start, position))
+    return elements if position == end else None
 
 
 class _Walk:

@@ -41,25 +41,36 @@ class JpegStream:
 
 def scan(stream: bytes | memoryview) -> JpegStream | None:
     """Read the markers up to the first scan; None if this is not a JPEG stream."""
-    view = memoryview(stream)
+    found = _scan(memoryview(stream))
+    return found and found[0]
+
+
+def _scan(view: memoryview) -> tuple[JpegStream, int] | None:
+    """Return what the markers say, and where the entropy-coded data begins or the markers end."""
     if len(view) < 4 or view[0] != 0xFF or view[1] != SOI:
         return None
-    seen = _Markers()
+    seen, end = _Markers(), 2
     try:
         for marker, body, length in _segments(view):
             seen.note(view, marker, body, length)
+            end = body + length
     except ValueError:
         return None
-    tail = bytes(view[-3:])
-    return JpegStream(
+    stream = JpegStream(
         frame_marker=seen.frame[0],
         precision=seen.frame[1],
         rows=seen.frame[2],
         columns=seen.frame[3],
         colour_space=seen.colour_space(),
         has_tables=seen.tables == {DHT, DQT},
-        complete=seen.scan_begun and (tail.endswith(b"\xff\xd9") or tail == b"\xff\xd9\x00"),
+        complete=seen.scan_begun and _ends_whole(bytes(view[-3:])),
     )
+    return stream, end
+
+
+def _ends_whole(tail: bytes) -> bool:
+    """Tell whether the last three bytes are EOI, one padding byte allowed."""
+    return tail.endswith(b"\xff\xd9") or tail == b"\xff\xd9\x00"
 
 
 def classify(
@@ -69,7 +80,46 @@ def classify(
 
     rows, columns: what the instance's own header says.
     """
-    found = scan(stream)
+    return _classified(scan(stream), rows, columns)
+
+
+class Classifier:
+    """Classifies frames of one encoder: nearly all begin with the same tables.
+
+    A stream that begins like the last one, up to its entropy-coded data, is what that one was.
+    """
+
+    def __init__(self) -> None:
+        self._beginning, self._size = b"", (0, 0)
+        self._answer = (FrameEncoding.OTHER, FrameFault.CORRUPT)
+
+    def classify(
+        self, data: bytes | bytearray, offset: int, size: int, *, rows: int, columns: int
+    ) -> tuple[FrameEncoding, FrameFault]:
+        """Do what `classify` does for a stream that lies inside `data`."""
+        beginning, end = self._beginning, offset + size
+        if (
+            beginning
+            and (rows, columns) == self._size
+            and len(beginning) + 3 <= size
+            and data.startswith(beginning, offset)
+        ):
+            if _ends_whole(bytes(data[end - 3 : end])):
+                return self._answer
+            return FrameEncoding.OTHER, FrameFault.TRUNCATED
+        with memoryview(data) as whole, whole[offset:end] as view:
+            found = _scan(view)
+            stream, begun = found or (None, 0)
+            answer = _classified(stream, rows, columns)
+            if stream is not None and stream.complete:
+                self._beginning, self._size = bytes(view[:begun]), (rows, columns)
+                self._answer = answer
+        return answer
+
+
+def _classified(
+    found: JpegStream | None, rows: int, columns: int
+) -> tuple[FrameEncoding, FrameFault]:
     if found is None:
         return FrameEncoding.OTHER, FrameFault.CORRUPT
     if not found.complete:

@@ -96,7 +96,7 @@ def _code_string(text: str) -> str:
 def _text(length: int) -> Callable[[str], str]:
     # Line ends and tabs are legal in the long texts only.
     keep = length > 64
-    return lambda text: (text if keep else _CONTROL.sub("", text)).rstrip()[:length]
+    return lambda text: (text if keep else _CONTROL.sub("", text))[:length].rstrip()
 
 
 def _person_name(text: str) -> str:

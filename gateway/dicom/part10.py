@@ -2,6 +2,7 @@
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 
 from gateway.dicom import header
 from gateway.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -22,18 +23,32 @@ class FileMeta:
 
     def encode(self) -> bytes:
         """Return preamble, prefix and elements (always Explicit VR Little Endian)."""
-        elements = b"".join(
-            (
-                _FIRST,
-                _element(0x0002, b"UI", self.sop_class_uid),
-                _element(0x0003, b"UI", self.sop_instance_uid),
-                _element(0x0010, b"UI", self.transfer_syntax_uid),
-                _IMPLEMENTATION,
-                _element(0x0016, b"AE", self.source_ae_title) if self.source_ae_title else b"",
-            )
+        before, after = _around_uid(
+            self.sop_class_uid, len(self.sop_instance_uid), self.transfer_syntax_uid,
+            self.source_ae_title,
+        )  # fmt: skip
+        uid = self.sop_instance_uid.encode("ascii")
+        return before + uid + after
+
+
+@lru_cache(maxsize=256)
+def _around_uid(
+    sop_class_uid: str, uid_length: int, transfer_syntax_uid: str, source_ae_title: str
+) -> tuple[bytes, bytes]:
+    """Return what stands before and behind the SOP Instance UID: the same for a whole series."""
+    element = struct.pack("<HH2sH", 0x0002, 0x0003, b"UI", uid_length + uid_length % 2)
+    before = _FIRST + _element(0x0002, b"UI", sop_class_uid) + element
+    after = b"".join(
+        (
+            bytes(uid_length % 2),
+            _element(0x0010, b"UI", transfer_syntax_uid),
+            _IMPLEMENTATION,
+            _element(0x0016, b"AE", source_ae_title) if source_ae_title else b"",
         )
-        length = struct.pack("<HH2sHL", 0x0002, 0x0000, b"UL", 4, len(elements))
-        return PREAMBLE + length + elements
+    )
+    length = len(before) + uid_length + len(after)
+    group = struct.pack("<HH2sHL", 0x0002, 0x0000, b"UL", 4, length)
+    return PREAMBLE + group + before, after
 
 
 def encode_file_meta(
@@ -60,6 +75,8 @@ def parse_file_meta(data: bytes | memoryview) -> FileMeta:
         if group != 0x0002:
             break
         if bytes(view[position + 4 : position + 6]) == b"OB":
+            if position + 12 > len(view):
+                raise Undecodable("The file meta information is cut off.")
             (length,) = struct.unpack_from("<L", view, position + 8)
             start = position + 12
         else:

@@ -6,6 +6,7 @@ is the same for the whole study and travels separately.
 
 import re
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - wall-clock time, no zone on purpose
 UNKNOWN = -1
@@ -14,9 +15,29 @@ _DATE_TIME = re.compile(
     r"(\d{4})(\d\d)(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:\.(\d{1,6}))?)?)?)?([+-]\d{4})?"
 )
 
+_USUAL = re.compile(r"(\d{8})([01]\d|2[0-3])([0-5]\d)([0-5]\d)(?:\.(\d{6}))?", re.ASCII)
+"""Seconds or microseconds, no zone: what recorders write. Read without building a datetime."""
+
 
 def from_date_time(text: str) -> int:
     """Return a DT value as microseconds since 1970, zone ignored; UNKNOWN if it is none."""
+    usual = _USUAL.fullmatch(text)
+    if usual is None:
+        return _from_any_date_time(text)
+    date, hour, minute, second, fraction = usual.groups()
+    midnight = _midnight(date)
+    if midnight == UNKNOWN:
+        return UNKNOWN
+    seconds = int(hour) * 3600 + int(minute) * 60 + int(second)
+    return midnight + seconds * 1_000_000 + int(fraction or 0)
+
+
+@lru_cache(maxsize=64)
+def _midnight(date: str) -> int:
+    return _from_any_date_time(date)
+
+
+def _from_any_date_time(text: str) -> int:
     match = _DATE_TIME.fullmatch(text)
     if match is None:
         return UNKNOWN

@@ -4,15 +4,17 @@ Everything in it is derived from the pack and can be made again by reading that.
 """
 
 import os
-from collections.abc import Iterable
+import struct
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gateway.dicom import header, jpeg, part10, times
-from gateway.dicom.header import Header
+from gateway.dicom.header import Fragment, Header
+from gateway.dicom.layout import HeaderReader
 from gateway.dicom.part10 import FileMeta
 from gateway.dicom.storage_classes import JPEG_BASELINE
 from gateway.errors import IntegrityError
@@ -42,52 +44,83 @@ RECORD = np.dtype(
 Index = NDArray[np.void]
 """Shape (members,), dtype RECORD."""
 
+_PACKED = struct.Struct("<64s64s32sqq32sqq32siqHHBB")
+"""One RECORD."""
+assert _PACKED.size == RECORD.itemsize
+
 NO_DIGEST = bytes(32)
+_NO_FRAGMENT = Fragment(0, 0)
 
 
-def record(
-    content: bytes | memoryview, *, offset: int, size: int, digest: bytes
-) -> NDArray[np.void]:
-    """Describe one member; returns shape (), dtype RECORD.
+class Kept(NamedTuple):
+    """A member whose header was read. data_set: all of it, or its beginning if it is large."""
 
-    content: the Part 10 file, or its beginning when it is too large to hold (then it is never
-    a frame to wrap). offset, size, digest: of the whole content. Raises Undecodable.
-    """
-    meta = part10.parse_file_meta(content)
-    data_set = memoryview(content)[meta.data_set_offset :]
-    found = header.read(data_set, meta.transfer_syntax_uid)
-    return describe(found, data_set, meta, offset=offset, size=size, digest=digest)
+    meta: FileMeta
+    meta_size: int
+    found: Header
+    data_set: bytes | bytearray
+    offset: int
+    size: int
+    digest: bytes
 
 
-def describe(
-    found: Header, data_set: memoryview, meta: FileMeta, *, offset: int, size: int, digest: bytes
-) -> NDArray[np.void]:
-    """Describe one member whose header and file meta information are known; see record."""
-    row: NDArray[np.void] = np.zeros((), RECORD)
-    row["sop_instance_uid"] = meta.sop_instance_uid.encode()
-    row["sop_class_uid"] = meta.sop_class_uid.encode()
-    row["transfer_syntax_uid"] = meta.transfer_syntax_uid.encode()
-    row["offset"], row["size"] = offset, size
-    row["digest"] = np.frombuffer(digest, "u1")
-    number = found.integer(header.INSTANCE_NUMBER)
-    row["instance_number"] = number if number is not None and 0 <= number < 2**31 else -1
-    row["acquired_us"] = _acquired_us(found)
-    row["rows"], row["columns"] = found.unsigned(header.ROWS), found.unsigned(header.COLUMNS)
-    if meta.transfer_syntax_uid == JPEG_BASELINE and meta.data_set_offset + len(data_set) == size:
-        _describe_frame(row, found, data_set, offset + meta.data_set_offset)
-    return row
+class Describer:
+    """Makes index records. Remembers what frames of one recording share: one for each pack."""
 
+    def __init__(self) -> None:
+        self._headers, self._classifier = HeaderReader(), jpeg.Classifier()
 
-def _describe_frame(row: NDArray[np.void], found: Header, view: memoryview, base: int) -> None:
-    fragment = found.fragment
-    if fragment is None or found.integer(header.NUMBER_OF_FRAMES) not in (None, 1):
-        return
-    stream = view[fragment.offset : fragment.offset + fragment.size]
-    encoding, fault = jpeg.classify(stream, rows=int(row["rows"]), columns=int(row["columns"]))
-    row["encoding"], row["fault"] = encoding, fault
-    if encoding is not FrameEncoding.OTHER:
-        row["fragment_offset"], row["fragment_size"] = base + fragment.offset, fragment.size
-        row["fragment_digest"] = np.frombuffer(tar.content_digest(stream), "u1")
+    def record(self, content: bytes, *, offset: int, size: int, digest: bytes) -> bytes:
+        """Describe one member; returns one RECORD, packed.
+
+        content: the Part 10 file, or its beginning when it is too large to hold (then it is
+        never a frame to wrap). offset, size, digest: of the whole content. Raises Undecodable.
+        """
+        meta = part10.parse_file_meta(content)
+        data_set = content[meta.data_set_offset :]
+        found = self._headers.read(data_set, meta.transfer_syntax_uid)
+        return self.describe(
+            Kept(meta, meta.data_set_offset, found, data_set, offset, size, digest)
+        )
+
+    def describe(self, kept: Kept) -> bytes:
+        """Describe one member whose header is known; see record."""
+        meta, meta_size, found, data_set, offset, size, digest = kept
+        rows, columns = found.unsigned(header.ROWS), found.unsigned(header.COLUMNS)
+        encoding, fault = FrameEncoding.OTHER, FrameFault.NONE
+        fragment, fragment_digest = _NO_FRAGMENT, NO_DIGEST
+        if (
+            meta.transfer_syntax_uid == JPEG_BASELINE
+            and meta_size + len(data_set) == size
+            and found.fragment is not None
+            and found.integer(header.NUMBER_OF_FRAMES) in (None, 1)
+        ):
+            start, length = found.fragment
+            encoding, fault = self._classifier.classify(
+                data_set, start, length, rows=rows, columns=columns
+            )
+            if encoding is not FrameEncoding.OTHER:
+                fragment = Fragment(offset + meta_size + start, length)
+                with memoryview(data_set) as view:
+                    fragment_digest = tar.content_digest(view[start : start + length])
+        number = found.integer(header.INSTANCE_NUMBER)
+        return _PACKED.pack(
+            meta.sop_instance_uid.encode(),
+            meta.sop_class_uid.encode(),
+            meta.transfer_syntax_uid.encode(),
+            offset,
+            size,
+            digest,
+            fragment.offset,
+            fragment.size,
+            fragment_digest,
+            number if number is not None and 0 <= number < 2**31 else -1,
+            _acquired_us(found),
+            rows,
+            columns,
+            encoding,
+            fault,
+        )
 
 
 def _acquired_us(found: Header) -> int:
@@ -101,10 +134,10 @@ def _acquired_us(found: Header) -> int:
     return acquired
 
 
-def from_records(records: Iterable[NDArray[np.void]]) -> Index:
-    """Return one array of all records."""
-    rows = list(records)
-    return np.array(rows, RECORD) if rows else np.zeros(0, RECORD)
+def from_records(records: bytes | bytearray) -> Index:
+    """Return one array of packed records, which are not copied."""
+    index: Index = np.frombuffer(records, RECORD)
+    return index
 
 
 def path_beside(pack: Path) -> Path:

@@ -45,6 +45,8 @@ class KnownInstances:
         fresh = self._fresh.get(sop_instance_uid)
         if fresh is not None:
             return fresh
+        if not self._packs:
+            return None
         wanted = sop_instance_uid.encode()
         at = int(np.searchsorted(self._uids, wanted))
         if at == len(self._uids) or self._uids[at] != wanted:

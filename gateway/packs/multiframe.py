@@ -38,7 +38,9 @@ class MultiFrameFile:
         at = window.find(b"\xe0\x7f\x10\x00OB\x00\x00\xff\xff\xff\xff")
         if at < 0:
             raise IntegrityError("there is no encapsulated pixel data")
-        table = max(position - 12, 0) + at + 12
+        self.pixel_data_offset = max(position - 12, 0) + at
+        """Of the element (7FE0,0010), bytes from the start of the file."""
+        table = self.pixel_data_offset + 12
         _, _, length = _ITEM.unpack(os.pread(self._fd, 8, table))
         self._first = table + 8 + length
         raw = os.pread(self._fd, length, table + 8)

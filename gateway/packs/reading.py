@@ -6,9 +6,6 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gateway.errors import IntegrityError, ObjectMissing, StorageUnavailable, Undecodable
 from gateway.packs import index as pack_index
 from gateway.packs import tar
@@ -32,23 +29,27 @@ def scan(path: Path) -> tuple[Index, int]:
     """
     size = path.stat().st_size
     if size < tar.BLOCK:
-        return pack_index.from_records([]), 0
-    rows, position = [], 0
+        return pack_index.from_records(b""), 0
+    records, position, describer = bytearray(), 0, pack_index.Describer()
     with (
         path.open("rb") as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole,
         memoryview(whole) as view,
     ):
         while position + tar.BLOCK <= size:
-            row = _member(view, position)
-            if row is None:
+            found = _member(view, position, describer)
+            if found is None:
                 break
-            rows.append(row)
-            position += tar.BLOCK + tar.padded(int(row["size"]))
-    return pack_index.from_records(rows), position
+            record, member_size = found
+            records += record
+            position += tar.BLOCK + tar.padded(member_size)
+    return pack_index.from_records(records), position
 
 
-def _member(view: memoryview, position: int) -> NDArray[np.void] | None:
+def _member(
+    view: memoryview, position: int, describer: pack_index.Describer
+) -> tuple[bytes, int] | None:
+    """Return (index record, size) of the member at `position`; None if it is not whole."""
     member = tar.decode_header(view[position : position + tar.BLOCK])
     start = position + tar.BLOCK
     if member is None or start + member.size > len(view):
@@ -58,9 +59,10 @@ def _member(view: memoryview, position: int) -> NDArray[np.void] | None:
             return None
         head = bytes(content[:HELD_BYTES_MAX])
         try:
-            return pack_index.record(head, offset=start, size=member.size, digest=member.digest)
+            record = describer.record(head, offset=start, size=member.size, digest=member.digest)
         except Undecodable:
             return None
+    return record, member.size
 
 
 def recover(path: Path) -> Index | None:

@@ -14,6 +14,11 @@ SIZE_MAX = 8**11 - 1
 """Octal digits in the size field: 8 GiB - 1."""
 
 _DIGEST_PREFIX = b"sha256:"
+_MODE = b"0000644\x000000000\x000000000\0"
+_TYPE = b"0" + _DIGEST_PREFIX
+_OWNER = b"capsule".ljust(32, b"\0")
+_REST = (bytes(29) + b"ustar\x0000" + _OWNER + _OWNER).ljust(BLOCK - 228, b"\0")
+_FIXED_SUM = sum(_MODE) + 8 * 0x20 + sum(_TYPE) + sum(_REST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +40,11 @@ def encode_header(name: str, *, size: int, digest: bytes, modified_at: int) -> b
     assert len(encoded) <= 100
     assert 0 <= size <= SIZE_MAX
     assert len(digest) == 32
-    block = bytearray(BLOCK)
-    block[0 : len(encoded)] = encoded
-    block[100:108] = b"0000644\0"
-    block[108:116] = block[116:124] = b"0000000\0"
-    block[124:136] = b"%011o\0" % size
-    block[136:148] = b"%011o\0" % modified_at
-    block[156:157] = b"0"
-    link = _DIGEST_PREFIX + digest.hex().encode()
-    block[157 : 157 + len(link)] = link
-    block[257:265] = b"ustar\x0000"
-    block[265:272] = block[297:304] = b"capsule"
-    block[148:156] = b"%06o\0 " % _checksum(block)
-    return bytes(block)
+    name_field = encoded.ljust(100, b"\0")
+    numbers = b"%011o\0%011o\0" % (size, modified_at)
+    link = digest.hex().encode()
+    checksum = _FIXED_SUM + sum(encoded) + sum(numbers) + sum(link)
+    return b"".join((name_field, _MODE, numbers, b"%06o\0 " % checksum, _TYPE, link, _REST))
 
 
 def decode_header(block: bytes | memoryview) -> Member | None:
@@ -74,5 +71,5 @@ def content_digest(*parts: bytes | bytearray | memoryview) -> bytes:
     return digest.digest()
 
 
-def _checksum(block: bytes | bytearray) -> int:
+def _checksum(block: bytes) -> int:
     return sum(block) - sum(block[148:156]) + 8 * 0x20

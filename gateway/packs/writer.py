@@ -1,5 +1,6 @@
 """Appending to a pack: an instance is durable when the call returns."""
 
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -17,6 +18,10 @@ EXTENT_BYTES = 8 << 20
 """A pack is extended by this many real zeros at a time. Writing inside them costs one device
 write; a growing file, or fallocate's unwritten extents, would add a journal commit each."""
 
+_PADDING = bytes(tar.BLOCK)
+_BUFFERS_MAX = 1000
+"""The kernel takes 1,024 buffers in one call."""
+
 STREAM_WRITE_BYTES = 4 << 20
 """A member that arrives in pieces is written by this much at a time."""
 
@@ -24,21 +29,26 @@ STREAM_WRITE_BYTES = 4 << 20
 class PackWriter:
     """An open pack. Holds a lock on the file, which the kernel drops if the process dies."""
 
-    def __init__(self, path: Path) -> None:
-        """Create the pack. Raises StorageFull or StorageUnavailable."""
-        self.path = path
+    def __init__(self, path: Path, *, sync: bool = True) -> None:
+        """Create the pack. Raises StorageFull or StorageUnavailable.
+
+        sync: False only to measure what durability costs; then nothing is durable until `seal`.
+        """
+        self.path, self._sync = path, sync
         self.size_bytes = 0
         self._allocated = 0
         self._staged: list[bytes | bytearray | memoryview] = []
         self._staged_end = 0
+        self._fd = -1
         try:
             _make_directory(path.parent)
-            self._fd = os.open(
-                path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_DSYNC | os.O_CLOEXEC, 0o640
-            )
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | (os.O_DSYNC if sync else 0)
+            self._fd = os.open(path, flags, 0o640)
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             pack_index.sync_directory(path.parent)
         except OSError as error:
+            if self._fd >= 0:
+                self.discard()
             raise storage_error(error, path) from error
 
     def stage(
@@ -49,12 +59,12 @@ class PackWriter:
         parts: the content, in pieces that stay as they are until `flush`, which makes all
         staged members durable with one write. digest: the SHA-256 of all parts.
         """
-        size = sum(len(part) for part in parts)
-        start = self._staged_end
+        size = sum(map(len, parts))
+        start, padded = self._staged_end, tar.padded(size)
         header = tar.encode_header(name, size=size, digest=digest, modified_at=int(time.time()))
         # The padding is written too: an abandoned member may have left bytes there.
-        self._staged += (header, *parts, bytes(tar.padded(size) - size))
-        self._staged_end = start + tar.BLOCK + tar.padded(size)
+        self._staged += (header, *parts, _PADDING[: padded - size])
+        self._staged_end = start + tar.BLOCK + padded
         return start + tar.BLOCK
 
     def flush(self) -> None:
@@ -64,10 +74,15 @@ class PackWriter:
         """
         staged, end = self._staged, self._staged_end
         self._staged, self._staged_end = [], self.size_bytes
-        if staged:
+        if not staged:
+            return
+        try:
             self._reserve(end)
-            self._write(self.size_bytes, staged)
-            self.size_bytes = self._staged_end = end
+            self._write(self.size_bytes, staged, end - self.size_bytes)
+        except StorageError:
+            self._give_back()
+            raise
+        self.size_bytes = self._staged_end = end
 
     def append(
         self, name: str, parts: Sequence[bytes | bytearray | memoryview], *, digest: bytes
@@ -93,9 +108,9 @@ class PackWriter:
         self.close()
 
     def discard(self) -> None:
-        """Remove a pack nothing was kept in."""
-        assert self.size_bytes == 0, "a pack with members is never removed"
-        self.path.unlink(missing_ok=True)
+        """Remove a pack of which nothing was acknowledged."""
+        with contextlib.suppress(OSError):  # then the next recovery looks after it
+            self.path.unlink(missing_ok=True)
         self.close()
 
     def close(self) -> None:
@@ -103,10 +118,21 @@ class PackWriter:
             os.close(self._fd)
             self._fd = -1
 
+    def _give_back(self) -> None:
+        """Cut off what a failed write left behind the last member, and free the room.
+
+        A recovery must not find members there that were refused.
+        """
+        with contextlib.suppress(OSError):  # the next write fails too, and says so
+            os.ftruncate(self._fd, self.size_bytes)
+            self._allocated = self.size_bytes
+            os.ftruncate(self._fd, self.size_bytes + len(tar.END_MARK))
+            os.fdatasync(self._fd)
+
     def _reserve(self, end: int) -> None:
         """Have zeros on disk up to `end` and the end mark behind it."""
         needed = end + len(tar.END_MARK)
-        if needed <= self._allocated:
+        if needed <= self._allocated or not self._sync:
             return
         target = -(-needed // EXTENT_BYTES) * EXTENT_BYTES
         zeros = memoryview(bytes(1 << 20))
@@ -125,13 +151,16 @@ class PackWriter:
             raise storage_error(error, self.path) from error
         self._allocated = target
 
-    def _write(self, offset: int, buffers: Sequence[bytes | bytearray | memoryview]) -> None:
-        """Write all of `buffers` at `offset`, durably."""
+    def _write(
+        self, offset: int, buffers: Sequence[bytes | bytearray | memoryview], size: int
+    ) -> None:
+        """Write all of `buffers`, `size` bytes, at `offset`, durably."""
+        if len(buffers) > _BUFFERS_MAX:
+            buffers = [b"".join(buffers)]
         try:
             written = os.pwritev(self._fd, buffers, offset)
-            total = sum(len(buffer) for buffer in buffers)
-            if written < total:  # a signal, or the file system's limit per call
-                rest = b"".join(bytes(buffer) for buffer in buffers)[written:]
+            if written < size:  # a signal, or the file system's limit per call
+                rest = b"".join(buffers)[written:]
                 while rest:
                     count = os.pwrite(self._fd, rest, offset + written)
                     written, rest = written + count, rest[count:]
@@ -150,6 +179,7 @@ class MemberStream:
         self._content_start = pack.size_bytes + tar.BLOCK
         self._digest = hashlib.sha256()
         self._gathered = bytearray()
+        self.gather_bytes = STREAM_WRITE_BYTES
         self._written = 0
         self.size_bytes = 0
 
@@ -158,7 +188,7 @@ class MemberStream:
         self._digest.update(piece)
         self._gathered += piece
         self.size_bytes += len(piece)
-        if len(self._gathered) >= STREAM_WRITE_BYTES:
+        if len(self._gathered) >= self.gather_bytes:
             self._flush()
 
     def commit(self) -> tuple[int, bytes]:
@@ -170,7 +200,7 @@ class MemberStream:
         header = tar.encode_header(
             self._name, size=self.size_bytes, digest=digest, modified_at=int(time.time())
         )
-        self.pack._write(self._content_start - tar.BLOCK, [header])
+        self.pack._write(self._content_start - tar.BLOCK, [header], tar.BLOCK)
         self.pack.size_bytes = self._content_start + tar.padded(self.size_bytes)
         self.pack._staged_end = self.pack.size_bytes
         return self._content_start, digest
@@ -178,7 +208,7 @@ class MemberStream:
     def _flush(self) -> None:
         start = self._content_start + self._written
         self.pack._reserve(start + len(self._gathered))
-        self.pack._write(start, [self._gathered])
+        self.pack._write(start, [self._gathered], len(self._gathered))
         self._written += len(self._gathered)
         self._gathered.clear()
 

@@ -1,5 +1,7 @@
 """Pure: what must be true of an instance before it is kept."""
 
+from functools import lru_cache
+
 from gateway.dicom import header, uids
 from gateway.dicom.header import Header
 from gateway.errors import IdentityMissing, InvalidInstanceUid
@@ -13,18 +15,30 @@ def checked_identity(found: Header, request: StoreRequest) -> tuple[str, str]:
     """
     if not uids.is_valid(request.sop_instance_uid):
         raise InvalidInstanceUid("The Affected SOP Instance UID is not a UID.")
-    values = {
-        "SOP Instance UID": found.text(header.SOP_INSTANCE_UID),
-        "Study Instance UID": found.text(header.STUDY_INSTANCE_UID),
-        "Series Instance UID": found.text(header.SERIES_INSTANCE_UID),
-    }
-    for name, uid in values.items():
-        if not uid:
-            raise IdentityMissing(f"The data set has no {name}.")
-        if not uids.is_valid(uid):
-            raise IdentityMissing(f"The {name} is not a UID.")
-    if values["SOP Instance UID"] != request.sop_instance_uid:
+    uid = found.text(header.SOP_INSTANCE_UID)
+    if uid != request.sop_instance_uid:
+        _checked("SOP Instance UID", uid)
         raise IdentityMissing("The SOP Instance UID is not the one the request named.")
+    belongs = _belonging(
+        found.values.get(header.STUDY_INSTANCE_UID, b""),
+        found.values.get(header.SERIES_INSTANCE_UID, b""),
+    )
     if found.text(header.SOP_CLASS_UID) != request.sop_class_uid:
         raise IdentityMissing("The SOP Class UID is not the one the request named.")
-    return values["Study Instance UID"], values["Series Instance UID"]
+    return belongs
+
+
+@lru_cache(maxsize=256)
+def _belonging(study: bytes, series: bytes) -> tuple[str, str]:
+    """Check the two UIDs that all instances of a series share: once for all of them."""
+    return _checked("Study Instance UID", header.text(study)), _checked(
+        "Series Instance UID", header.text(series)
+    )
+
+
+def _checked(name: str, uid: str) -> str:
+    if not uid:
+        raise IdentityMissing(f"The data set has no {name}.")
+    if not uids.is_valid(uid):
+        raise IdentityMissing(f"The {name} is not a UID.")
+    return uid

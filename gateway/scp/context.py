@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gateway.ledger.engine import Ledger
+from gateway.packs.room import Room
 from gateway.settings import Settings
 
 
@@ -24,3 +25,4 @@ class Context:
     ledger: Ledger
     peer: Peer
     now: Callable[[], datetime]
+    room: Room

@@ -3,13 +3,22 @@
 from typing import Protocol
 
 from gateway.dicom import header, part10
+from gateway.dicom.header import Header
 from gateway.dicom.part10 import FileMeta
-from gateway.errors import InstanceTooLarge, LedgerError, ReceiveError, StorageError
+from gateway.errors import (
+    InstanceTooLarge,
+    LedgerError,
+    ReceiveError,
+    StorageError,
+    TooMuchUnderWay,
+    Undecodable,
+)
 from gateway.packs.known import KnownInstances, Place
 from gateway.packs.reading import HELD_BYTES_MAX, read_range
 from gateway.packs.writer import MemberStream
 from gateway.scp.checks import checked_identity
 from gateway.scp.context import Context
+from gateway.scp.held import HeldBytes, Share
 from gateway.scp.wire.command import StoreRequest
 
 FILE_META_BYTES_MAX = 64 << 10
@@ -22,11 +31,14 @@ class Keeping(Protocol):
 
     def begin_large(self, instance: "Instance") -> MemberStream: ...
 
+    def abandon_large(self, stream: MemberStream) -> None: ...
+
 
 class Keeper(Protocol):
     """Knows the packs of an association; gateway.scp.reception has the one there is."""
 
     context: Context
+    held: HeldBytes
 
     def series_pack(self, study_uid: str, series_uid: str) -> Keeping: ...
 
@@ -55,7 +67,7 @@ class Comparison:
 
 
 class Instance:
-    """Collects the data set in memory up to HELD_BYTES_MAX, then passes it on piece by piece.
+    """Collects the data set in memory while it may, then passes it on piece by piece.
 
     `write` never raises: a failure is kept and decides the answer.
     """
@@ -64,7 +76,9 @@ class Instance:
         self.request, self.transfer_syntax_uid = request, transfer_syntax_uid
         self._keeper = keeper
         self._held = bytearray()
+        self._share = Share(keeper.held)
         self._sink: MemberStream | Comparison | None = None
+        self._large_in: Keeping | None = None  # the pack the stream belongs to
         self._failure: ReceiveError | StorageError | LedgerError | None = None
         self.size_bytes = 0  # of the data set
         self.pack: Keeping | None = None  # where it was staged
@@ -74,23 +88,37 @@ class Instance:
         if self._failure is not None:
             return
         if self.size_bytes > self._keeper.context.settings.instance_bytes_max:
-            self._failure = InstanceTooLarge("The instance is larger than this gateway accepts.")
-        elif self._sink is None and len(self._held) + len(fragment) <= HELD_BYTES_MAX:
+            self._fail(InstanceTooLarge("The instance is larger than this gateway accepts."))
+        elif self._sink is None and self._share.grow(self.size_bytes):
             self._held += fragment
         else:
             self._pass_on(fragment)
 
     def _pass_on(self, fragment: memoryview) -> None:
         try:
+            self._keeper.context.room.take(len(fragment))
             if self._sink is None:
                 self._sink = self._begin_large()
+            if isinstance(self._sink, MemberStream):
+                self._sink.gather_bytes = self._keeper.held.gather_bytes
             self._sink.write(fragment)
         except (ReceiveError, StorageError, LedgerError) as error:
-            self._failure = error
+            self._fail(error)
+
+    def _fail(self, error: ReceiveError | StorageError | LedgerError) -> None:
+        self._failure = error
+        self.finish()
+
+    def finish(self) -> None:
+        """Give back the room it took: in memory, and on disk unless it was kept."""
+        if self._large_in is not None and self.stream is not None:
+            self._large_in.abandon_large(self.stream)
+        self._sink = None
+        self._share.end()
 
     def _begin_large(self) -> MemberStream | Comparison:
-        """Pass on what was held so far; it stays in memory to describe the instance by."""
-        found = header.read(self.head, self.transfer_syntax_uid)
+        """Pass on what was held so far; its header stays in memory to describe the instance by."""
+        found = self._read_header()
         pack = self._keeper.series_pack(*checked_identity(found, self.request))
         known = pack.known.place(self.request.sop_instance_uid)
         sink: MemberStream | Comparison
@@ -98,9 +126,30 @@ class Instance:
             sink = Comparison(known)
         else:
             sink = pack.begin_large(self)
+            self._large_in, self._sink = pack, sink
+            self._share.begin_stream()
             sink.write(self.file_meta().encode())
         sink.write(self._held)
+        if found.pixel_data_offset is not None:
+            del self._held[found.pixel_data_offset :]
+            self._share.shrink(len(self._held))
         return sink
+
+    def _read_header(self) -> Header:
+        """Read the header from what is held.
+
+        Raises Undecodable, or TooMuchUnderWay if only more than may be held now would tell.
+        """
+        early = self.size_bytes <= HELD_BYTES_MAX
+        try:
+            found = header.read(self.head, self.transfer_syntax_uid)
+        except Undecodable:
+            if not early:
+                raise
+        else:
+            if found.pixel_data_offset is not None or not early:
+                return found
+        raise TooMuchUnderWay("Too many instances arrive at once on this association.")
 
     @property
     def stream(self) -> MemberStream | None:
@@ -110,6 +159,11 @@ class Instance:
     @property
     def member_name(self) -> str:
         return f"{self.request.sop_instance_uid}.dcm"
+
+    @property
+    def data_set(self) -> bytearray:
+        """What `head` shows, for those who keep it."""
+        return self._held
 
     @property
     def head(self) -> memoryview:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from gateway import log
 from gateway.dicom import header, uids
+from gateway.dicom.layout import HeaderReader
 from gateway.errors import (
     GatewayError,
     IdentityConflict,
@@ -22,11 +23,14 @@ from gateway.model import AssociationOutcome, Disposition, QuarantineNote
 from gateway.scp.aside import keep_aside
 from gateway.scp.checks import checked_identity
 from gateway.scp.context import Context
+from gateway.scp.held import HeldBytes
 from gateway.scp.incoming import Instance
 from gateway.scp.series_pack import SeriesPack
 from gateway.scp.wire.command import StoreRequest
 from gateway.status import CANNOT_UNDERSTAND, SUCCESS
 
+PACKS_OPEN_MAX = 32
+"""Of one association. Each holds a file open and EXTENT_BYTES of the disk."""
 REFUSED_KEPT_MAX = 1000
 """Of one association, the bytes of no more refused instances than this are kept aside."""
 
@@ -42,6 +46,8 @@ class Reception:
 
     def __init__(self, context: Context) -> None:
         self.context = context
+        self.held = HeldBytes()
+        self._headers = HeaderReader()
         self._packs: dict[tuple[str, str], SeriesPack] = {}
         self._received = self._duplicates = self._refused = 0
         self._closed = False
@@ -63,10 +69,17 @@ class Reception:
                 pack.flush()
             except StorageError as error:
                 _logger.error("receive.failed", code=error.code, error=str(error))
+        for instance in instances:
+            instance.finish()
         return [
             self._after_flush(instance) if answer is STAGED else answer
             for instance, answer in zip(instances, answers, strict=True)
         ]
+
+    def answered(self) -> None:
+        """Do what the sender need not wait for: bring the indexes up to date."""
+        for pack in self._packs.values():
+            pack.describe()
 
     def _after_flush(self, instance: Instance) -> Answer:
         """Answer Success only for what is known to lie in its pack; a failed write forgets it."""
@@ -92,9 +105,10 @@ class Reception:
             return CANNOT_UNDERSTAND, "unexpected failure, see the gateway's log"
 
     def _stage(self, instance: Instance) -> Answer:
+        self.context.room.take(len(instance.head))
         # Step 1.
         instance.raise_if_failed()
-        found = header.read(instance.head, instance.transfer_syntax_uid)
+        found = self._headers.read(instance.data_set, instance.transfer_syntax_uid)
         pack = self.series_pack(*checked_identity(found, instance.request))
         # Step 2.
         known = pack.known.place(instance.request.sop_instance_uid)
@@ -114,8 +128,22 @@ class Reception:
     def series_pack(self, study_uid: str, series_uid: str) -> SeriesPack:
         key = (study_uid, series_uid)
         if key not in self._packs:
+            if len(self._packs) >= PACKS_OPEN_MAX:
+                self._seal_oldest()
             self._packs[key] = SeriesPack(self.context, study_uid, series_uid)
         return self._packs[key]
+
+    def _seal_oldest(self) -> None:
+        """Seal the pack begun first, of those into which no large instance arrives.
+
+        More of its Series, if it comes, goes into another one.
+        """
+        for key, pack in self._packs.items():
+            if not pack.is_arriving:
+                pack.flush()
+                pack.close(AssociationOutcome.OPEN)
+                del self._packs[key]
+                return
 
     def _refuse(self, instance: Instance, error: ReceiveError) -> tuple[int, str]:
         context = self.context

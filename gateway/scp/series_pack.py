@@ -1,17 +1,19 @@
 """The open pack of a Series within one association."""
 
 import time
-from dataclasses import replace
 
 from gateway.dicom import identity
 from gateway.dicom.header import Header
 from gateway.errors import LedgerError, ReceiveError, StorageError
+from gateway.ledger.queries import registry
 from gateway.ledger.transitions import reception as record
 from gateway.model import AssociationOutcome
 from gateway.packs import index as pack_index
 from gateway.packs import tar
+from gateway.packs.index import Kept
 from gateway.packs.known import KnownInstances, Place
 from gateway.packs.writer import MemberStream, PackWriter
+from gateway.scp import abandoned
 from gateway.scp.context import Context
 from gateway.scp.incoming import Instance
 
@@ -26,11 +28,14 @@ class SeriesPack:
     def __init__(self, context: Context, study_uid: str, series_uid: str) -> None:
         self._context = context
         self._directory = context.settings.packs_dir / study_uid / series_uid
+        abandoned.seal_all_in(context.settings, self._directory)
         self.known = KnownInstances(self._directory)
         self._writer: PackWriter | None = None
         self._row_id = 0
-        self._records: list[pack_index.Index] = []
-        self._durable_count = 0  # of the records
+        self._describer = pack_index.Describer()
+        self._records = bytearray()  # of what is described
+        self._undescribed: list[Kept] = []
+        self._count = 0  # durable members of the open pack
         self._sealed: list[tuple[int, int, int]] = []  # (row, members, bytes) not yet recorded
         self._unfinished: list[PackWriter] = []  # of large instances that are still arriving
         self._sequence = 0
@@ -45,17 +50,33 @@ class SeriesPack:
         self._unfinished.append(writer)
         return writer.begin(instance.member_name)
 
+    @property
+    def is_arriving(self) -> bool:
+        """Whether large instances are still on their way."""
+        return bool(self._unfinished)
+
+    def abandon_large(self, stream: MemberStream) -> None:
+        """Remove what was written of a large instance, unless it is kept."""
+        if stream.pack in self._unfinished:
+            self._unfinished.remove(stream.pack)
+            stream.pack.discard()
+
     def stage(self, instance: Instance, found: Header) -> None:
         """Put an instance into the pack; it is durable when `flush` returns. found: its header."""
         if instance.stream is not None:
             self._keep_large(instance, found, instance.stream)
             return
         writer = self._current(instance)
-        meta = instance.file_meta().encode()
-        digest = tar.content_digest(meta, instance.head)
-        offset = writer.stage(instance.member_name, [meta, instance.head], digest=digest)
-        size = len(meta) + len(instance.head)
-        self._note(instance, found, writer, offset=offset, size=size, digest=digest)
+        meta = instance.file_meta()
+        encoded_meta = meta.encode()
+        data_set = instance.data_set
+        digest = tar.content_digest(encoded_meta, data_set)
+        offset = writer.stage(instance.member_name, [encoded_meta, data_set], digest=digest)
+        size = len(encoded_meta) + len(data_set)
+        self._undescribed.append(
+            Kept(meta, len(encoded_meta), found, data_set, offset, size, digest)
+        )
+        self.known.add(meta.sop_instance_uid, Place(writer.path, offset, size))
 
     def flush(self) -> None:
         """Make what was staged durable, all with one write.
@@ -64,49 +85,47 @@ class SeriesPack:
         """
         if self._writer is None:
             return
+        durable = self._count - len(self._records) // pack_index.RECORD.itemsize
         try:
             self._writer.flush()
         except StorageError:
-            for row in self._records[self._durable_count :]:
-                self.known.forget(str(row["sop_instance_uid"].item().decode()))
-            del self._records[self._durable_count :]
+            for kept in self._undescribed[durable:]:
+                self.known.forget(kept.meta.sop_instance_uid)
+            del self._undescribed[durable:]
             raise
-        self._durable_count = len(self._records)
+        self._count += len(self._undescribed) - durable
+
+    def describe(self) -> None:
+        """Bring the index up to what is durable; the pack tells the same without it.
+
+        Apart from `flush`, because the sender need not wait for it.
+        """
+        undescribed, self._undescribed = self._undescribed, []
+        for one in undescribed:
+            self._records += self._describer.describe(one)
 
     def _keep_large(self, instance: Instance, found: Header, stream: MemberStream) -> None:
+        self.flush()
+        self._seal()  # records are noted for one pack at a time
         offset, digest = stream.commit()
         writer = stream.pack
         row_id = self._enter(instance, writer)
         self._unfinished.remove(writer)
-        self.flush()
-        self._seal()  # records are noted for one pack at a time
         self._writer, self._row_id = writer, row_id
-        self._note(instance, found, writer, offset=offset, size=stream.size_bytes, digest=digest)
-        self._seal()
-
-    def _note(
-        self,
-        instance: Instance,
-        found: Header,
-        writer: PackWriter,
-        *,
-        offset: int,
-        size: int,
-        digest: bytes,
-    ) -> None:
-        meta = instance.file_meta()
-        meta = replace(meta, data_set_offset=len(meta.encode()))
-        row = pack_index.describe(
-            found, instance.head, meta, offset=offset, size=size, digest=digest
+        meta, size = instance.file_meta(), stream.size_bytes
+        meta_size = len(meta.encode())
+        self._undescribed.append(
+            Kept(meta, meta_size, found, instance.data_set, offset, size, digest)
         )
-        self._records.append(row)
-        self.known.add(instance.request.sop_instance_uid, Place(writer.path, offset, size))
+        self._count = 1
+        self.known.add(meta.sop_instance_uid, Place(writer.path, offset, size))
+        self._seal()
 
     def _current(self, instance: Instance) -> PackWriter:
         """Return the open pack; opens one, and its ledger rows, at the first new instance."""
         full = self._writer is not None and (
             self._writer.size_bytes >= self._context.settings.pack_bytes_max
-            or len(self._records) >= PACK_MEMBERS_MAX
+            or self._count + len(self._undescribed) >= PACK_MEMBERS_MAX
         )
         if full:
             self.flush()
@@ -123,7 +142,7 @@ class SeriesPack:
 
     def report_progress(self) -> None:
         """Write the counts to the ledger if they changed and the last time is a while ago."""
-        writer, count = self._writer, self._durable_count
+        writer, count = self._writer, self._count
         reported_count, reported_at = self._reported
         moment = time.monotonic()
         if writer is None or count == reported_count or moment - reported_at < PROGRESS_INTERVAL_S:
@@ -155,20 +174,25 @@ class SeriesPack:
 
     def _seal(self) -> None:
         if self._writer is not None:
+            self.describe()
             self._writer.seal(pack_index.from_records(self._records))
-            self._sealed.append((self._row_id, len(self._records), self._writer.size_bytes))
-            self._writer, self._records, self._durable_count = None, [], 0
+            self._sealed.append((self._row_id, self._count, self._writer.size_bytes))
+            self._writer, self._records, self._count = None, bytearray(), 0
 
     def _create(self) -> PackWriter:
         stamp = self._context.now().strftime("%Y%m%dT%H%M%S")
         self._sequence += 1
         name = f"{stamp}-{self._context.peer.association_id[:12]}-{self._sequence:04d}.tar"
-        return PackWriter(self._directory / name)
+        return PackWriter(self._directory / name, sync=self._context.settings.sync)
 
     def _enter(self, instance: Instance, writer: PackWriter) -> int:
         """Record the pack, and its study and series if they are new; returns the pack's row."""
         context = self._context
-        study, series = identity.read(bytes(instance.head), instance.transfer_syntax_uid)
+        with context.ledger.reading() as session:
+            charset = registry.charset_of(session, context.peer.calling_ae_title)
+        study, series = identity.read(
+            bytes(instance.head), instance.transfer_syntax_uid, charset=charset
+        )
         with context.ledger.transaction() as session:
             return record.open_pack(
                 session, study, series,

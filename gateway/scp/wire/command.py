@@ -1,7 +1,8 @@
 """Pure: the two command sets of C-STORE (PS3.7 9.3.1), always Implicit VR Little Endian."""
 
 import struct
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 C_STORE_RQ, C_STORE_RSP = 0x0001, 0x8001
 NO_DATA_SET = 0x0101
@@ -12,8 +13,7 @@ _DATA_SET_TYPE, _STATUS, _ERROR_COMMENT = 0x0800, 0x0900, 0x0902
 _RESPONDED_TO, _AFFECTED_SOP_INSTANCE_UID = 0x0120, 0x1000
 
 
-@dataclass(frozen=True, slots=True)
-class StoreRequest:
+class StoreRequest(NamedTuple):
     message_id: int
     sop_class_uid: str
     sop_instance_uid: str
@@ -23,14 +23,15 @@ class StoreRequest:
 def decode(command_set: bytes | bytearray) -> StoreRequest | None:
     """Return a C-STORE-RQ with a data set; None for any other or unreadable command."""
     values: dict[int, bytes] = {}
-    position, end = 0, len(command_set)
-    while position + _ELEMENT.size <= end:
-        group, element, length = _ELEMENT.unpack_from(command_set, position)
-        start = position + _ELEMENT.size
+    encoded, unpack = bytes(command_set), _ELEMENT.unpack_from
+    position, end = 0, len(encoded)
+    while position + 8 <= end:
+        group, element, length = unpack(encoded, position)
+        start = position + 8
         position = start + length
         if group != 0x0000 or position > end:
             return None
-        values[element] = bytes(command_set[start:position])
+        values[element] = encoded[start:position]
     if _us(values, _COMMAND_FIELD) != C_STORE_RQ or _us(values, _DATA_SET_TYPE) == NO_DATA_SET:
         return None
     message_id = _us(values, _MESSAGE_ID)
@@ -45,18 +46,33 @@ def decode(command_set: bytes | bytearray) -> StoreRequest | None:
 
 def encode_response(request: StoreRequest, status: int, comment: str = "") -> bytes:
     """Return the C-STORE-RSP. comment: Error Comment (0000,0902), cut to 64 characters."""
-    elements = b"".join(
+    uid = _even(request.sop_instance_uid, b"\0")
+    before, after = _around(request.sop_class_uid, status, comment[:64], len(uid))
+    return before + request.message_id.to_bytes(2, "little") + after + uid
+
+
+@lru_cache(maxsize=256)
+def _around(
+    sop_class_uid: str, status: int, comment: str, uid_length: int
+) -> tuple[bytes, bytes]:
+    """Return what stands before and behind the message id, up to the instance UID's value."""
+    before = b"".join(
         (
-            _element(_AFFECTED_SOP_CLASS_UID, _even(request.sop_class_uid, b"\0")),
+            _element(_AFFECTED_SOP_CLASS_UID, _even(sop_class_uid, b"\0")),
             _element(_COMMAND_FIELD, struct.pack("<H", C_STORE_RSP)),
-            _element(_RESPONDED_TO, struct.pack("<H", request.message_id)),
-            _element(_DATA_SET_TYPE, struct.pack("<H", NO_DATA_SET)),
-            _element(_STATUS, struct.pack("<H", status)),
-            _element(_ERROR_COMMENT, _even(comment[:64], b" ")) if comment else b"",
-            _element(_AFFECTED_SOP_INSTANCE_UID, _even(request.sop_instance_uid, b"\0")),
+            _ELEMENT.pack(0x0000, _RESPONDED_TO, 2),
         )
     )
-    return _element(0x0000, struct.pack("<L", len(elements))) + elements
+    after = b"".join(
+        (
+            _element(_DATA_SET_TYPE, struct.pack("<H", NO_DATA_SET)),
+            _element(_STATUS, struct.pack("<H", status)),
+            _element(_ERROR_COMMENT, _even(comment, b" ")) if comment else b"",
+            _ELEMENT.pack(0x0000, _AFFECTED_SOP_INSTANCE_UID, uid_length),
+        )
+    )
+    length = len(before) + 2 + len(after) + uid_length
+    return _element(0x0000, struct.pack("<L", length)) + before, after
 
 
 def _us(values: dict[int, bytes], element: int) -> int | None:

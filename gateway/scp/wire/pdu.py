@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterator
 
+A_ASSOCIATE_RQ, A_ASSOCIATE_RJ = 0x01, 0x03
 P_DATA_TF = 0x04
 A_RELEASE_RQ = 0x05
 A_ABORT = 0x07
@@ -51,3 +52,27 @@ def encode_value(context_id: int, control: int, fragment: bytes | memoryview) ->
 def encode_abort(reason: int) -> bytes:
     """Return an A-ABORT PDU whose source is the service provider."""
     return HEADER.pack(A_ABORT, 4) + bytes((0, 0, 2, reason))
+
+
+def encode_reject(result: int, source: int, reason: int) -> bytes:
+    """Return an A-ASSOCIATE-RJ PDU (PS3.8 9.3.4)."""
+    return HEADER.pack(A_ASSOCIATE_RJ, 4) + bytes((0, result, source, reason))
+
+
+def protocol_version(associate_rq: bytes | bytearray) -> int:
+    """Return the Protocol-version of an A-ASSOCIATE-RQ, a bit for each version (PS3.8 9.3.2)."""
+    return int.from_bytes(associate_rq[HEADER.size : HEADER.size + 2], "big")
+
+
+def missing(received: bytes | bytearray, *, bytes_max: int) -> int:
+    """Return how many bytes a PDU that is arriving lacks: of its header first, then of all of it.
+
+    0: it is whole. Raises MalformedPdu if it announces more than bytes_max, before any of that
+    is read or room is made for it.
+    """
+    if len(received) < HEADER.size:
+        return HEADER.size - len(received)
+    _, length = HEADER.unpack_from(received)
+    if length > bytes_max:
+        raise MalformedPdu("a PDU announces an absurd length")
+    return int(HEADER.size + length - len(received))

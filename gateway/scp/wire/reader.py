@@ -15,10 +15,12 @@ from typing import Any, Protocol
 from gateway import log
 from gateway.scp.wire import command, pdu
 from gateway.scp.wire.command import StoreRequest
+from gateway.scp.wire.handover import UNDECODABLE, Handover
 
 COMMAND_SET_BYTES_MAX = 64 << 10
-NEGOTIATION_PDU_BYTES_MAX = 1 << 20
-"""A-ASSOCIATE-RQ with 128 contexts of 20 syntaxes is about 170 KB."""
+NEGOTIATION_PDU_BYTES_MAX = 1 << 10
+"""Outside data transfer only A-RELEASE and A-ABORT come, 10 bytes each: the A-ASSOCIATE-RQ was
+read before there was an association (gateway.scp.doorstep)."""
 GROUP_MAX = 64
 """Instances written and synced together, at most."""
 BUFFER_BYTES = 512 << 10
@@ -39,6 +41,10 @@ class Receiver(Protocol):
     def begin(self, request: StoreRequest, transfer_syntax_uid: str) -> Incoming: ...
     def keep(self, instances: list[Any]) -> list[tuple[int, str]]:
         """Keep whole instances durably; returns (status, error comment) of each, in order."""
+        ...
+
+    def answered(self) -> None:
+        """The answers are on their way; what else there is to do may be done now."""
         ...
 
     def released(self) -> None:
@@ -70,8 +76,22 @@ class StoreReader:
         self._messages: dict[int, _Message] = {}
         self._finished: list[tuple[int, StoreRequest, Incoming]] = []
         self._syntaxes: dict[int, str] = {}
-        self._pynetdicom_read = self._dul._read_pdu_data
+        self._arriving = bytearray()  # a PDU that comes before or after data transfer
+        self.received_bytes = self.rested_bytes = 0
+        """For gateway.scp.pace: read so far; and when last nothing was under way."""
+        self.busy = False
+        """While what was read is being worked on: then it is not the peer who is slow."""
+        self.trouble = ""
+        """Why the association broke off, if it is known here."""
+        self._handover = Handover(assoc)
         self._dul._read_pdu_data = self.read
+
+    def close(self) -> None:
+        """Let go of the memory. An association is part of a reference cycle and lives on for a
+        while after its end; what reads it need not."""
+        self._dul.__dict__.pop("_read_pdu_data", None)
+        self._buffer = bytearray()
+        self._messages.clear()
 
     def read(self) -> None:
         """Read what the socket holds. Runs in pynetdicom's upper-layer thread."""
@@ -79,19 +99,46 @@ class StoreReader:
         if sock is None:
             self._dul.event_queue.put("Evt17")
         elif self._dul.state_machine.current_state == "Sta6":  # ready for data transfer
-            self._read_established(sock)
+            if not self._handover.is_behind:
+                self._read_established(sock)
         else:
             self._read_negotiation(sock)
 
+    def deliver(self, encoded: bytes) -> None:
+        """Give pynetdicom the A-ASSOCIATE-RQ that was read before there was an association.
+
+        Raises MalformedPdu if it cannot be understood: pynetdicom would say so to the peer, but
+        leave its own thread waiting for half a minute.
+        """
+        try:
+            decoded, event = self._dul._decode_pdu(bytearray(encoded))
+            decoded.to_primitive()
+        except UNDECODABLE as error:
+            raise pdu.MalformedPdu("the A-ASSOCIATE-RQ cannot be decoded") from error
+        self._dul._recv_pdu.put(decoded)
+        self._dul.event_queue.put(event)
+
     def _read_negotiation(self, sock: socket.socket) -> None:
-        """Let pynetdicom read a PDU, unless it announces an absurd length."""
-        head = sock.recv(pdu.HEADER.size, socket.MSG_PEEK) if _is_plain(sock) else b""
-        if len(head) == pdu.HEADER.size:
-            _, length = pdu.HEADER.unpack(head)
-            if length > NEGOTIATION_PDU_BYTES_MAX:
-                self._abort(sock, pdu.ABORT_INVALID_VALUE, "a PDU announced an absurd length")
-                return
-        self._pynetdicom_read()
+        """Read on the PDU that is arriving, no further; give it to pynetdicom when it is whole.
+
+        Called when the socket can be read, and never waits. pynetdicom's own reading would wait
+        for all of whatever length is announced, and make room for it.
+        """
+        leaving = self._dul.state_machine.current_state == "Sta13"  # waits for the peer to close
+        try:
+            lacking = pdu.missing(self._arriving, bytes_max=NEGOTIATION_PDU_BYTES_MAX)
+            piece = sock.recv(1 << 16 if leaving else lacking)
+            if not piece:
+                self._dul.event_queue.put("Evt17")  # transport connection closed
+            elif not leaving:
+                self._arriving += piece
+                if not pdu.missing(self._arriving, bytes_max=NEGOTIATION_PDU_BYTES_MAX):
+                    encoded, self._arriving = bytes(self._arriving), bytearray()
+                    self._handover.give(encoded)
+        except pdu.MalformedPdu as error:
+            self._abort(sock, pdu.ABORT_INVALID_VALUE, str(error))
+        except OSError:
+            self._dul.event_queue.put("Evt17")
 
     def _read_established(self, sock: socket.socket) -> None:
         # The association's own thread would look for messages every millisecond, each time
@@ -108,20 +155,35 @@ class StoreReader:
         while True:
             if not self._fill(sock):
                 return
+            self.busy = True
             try:
                 self._consume(sock)
                 self._answer(sock)
             except pdu.MalformedPdu as error:
                 self._abort(sock, pdu.ABORT_INVALID_VALUE, str(error))
                 return
+            except BlockingIOError:  # gateway.network.limit_sending
+                self.trouble = "The peer did not read our answers (CAPSULE_DIMSE_TIMEOUT_S)."
+                self._dul.event_queue.put("Evt17")
+                return
             except OSError:  # the peer is gone; what was kept is kept
                 self._dul.event_queue.put("Evt17")
                 return
+            finally:
+                self.busy = False
+            if self._start == self._end and not self._messages:
+                self.rested_bytes = self.received_bytes
             self._dul._idle_timer.restart()
-            if not self._dul.event_queue.empty() or not self._dul.to_provider_queue.empty():
-                return  # pynetdicom has something to say or to do
+            if self._pynetdicom_is_wanted():
+                return
             if not _pending(sock) and not poll.poll(LINGER_MS):
                 return
+
+    def _pynetdicom_is_wanted(self) -> bool:
+        """Tell whether pynetdicom has something to say or to do."""
+        given, self._handover.has_given = self._handover.has_given, False
+        dul = self._dul
+        return given or not dul.event_queue.empty() or not dul.to_provider_queue.empty()
 
     def _fill(self, sock: socket.socket) -> bool:
         """Receive once into the buffer; False if the connection is gone."""
@@ -139,6 +201,7 @@ class StoreReader:
             self._dul.event_queue.put("Evt17")  # transport connection closed
             return False
         self._end += count
+        self.received_bytes += count
         return True
 
     def _consume(self, sock: socket.socket) -> None:
@@ -159,7 +222,7 @@ class StoreReader:
                 self._answer(sock)
                 if kind == pdu.A_RELEASE_RQ and self.receiver is not None:
                     self.receiver.released()
-                self._hand_over(bytes(view[self._start : following]))
+                self._handover.give(bytes(view[self._start : following]))
             self._start = following
             if len(self._finished) >= GROUP_MAX:
                 self._answer(sock)
@@ -183,6 +246,7 @@ class StoreReader:
             for (context_id, request, _), (status, comment) in zip(finished, answers, strict=True)
         ]
         sock.sendall(b"".join(responses))
+        self.receiver.answered()
 
     def _take(
         self, sock: socket.socket, context_id: int, control: int, fragment: memoryview
@@ -193,7 +257,7 @@ class StoreReader:
         if control & pdu.COMMAND:
             self._take_command(sock, message, context_id, control, fragment)
         elif message.foreign:
-            self._hand_over(pdu.encode_value(context_id, control, fragment))
+            self._handover.give_data(context_id, control, fragment)
         elif message.incoming is not None and message.request is not None:
             message.incoming.write(fragment)
             if control & pdu.LAST:
@@ -214,7 +278,8 @@ class StoreReader:
         if message.incoming is not None or message.foreign:
             raise pdu.MalformedPdu("a command came where a data set was due")
         message.command += fragment
-        if len(message.command) > COMMAND_SET_BYTES_MAX:
+        # Empty fragments count, too: they are kept until the command is known.
+        if len(message.command) + 16 * len(message.command_values) > COMMAND_SET_BYTES_MAX:
             raise pdu.MalformedPdu("a command set is too long")
         message.command_values.append(pdu.encode_value(context_id, control, fragment))
         if not control & pdu.LAST:
@@ -226,7 +291,7 @@ class StoreReader:
             return
         self._answer(sock)  # what came first is answered first
         for one in message.command_values:
-            self._hand_over(one)
+            self._handover.give(one)
         if _has_data_set(message.command):
             message.foreign = True
         else:
@@ -240,19 +305,9 @@ class StoreReader:
             }
         return self._syntaxes.get(context_id)
 
-    def _hand_over(self, encoded: bytes) -> None:
-        """Give a PDU to pynetdicom as if it had read it."""
-        try:
-            decoded, event = self._dul._decode_pdu(bytearray(encoded))
-        except (ValueError, KeyError, IndexError, TypeError) as error:
-            _logger.warning("wire.undecodable-pdu", kind=encoded[0], error=str(error))
-            self._dul.event_queue.put("Evt19")
-            return
-        self._dul._recv_pdu.put(decoded)
-        self._dul.event_queue.put(event)
-
     def _abort(self, sock: socket.socket, reason: int, words: str) -> None:
         _logger.warning("wire.aborted", reason=words, peer=_peer(sock))
+        self.trouble = f"We aborted: {words}."
         try:
             sock.sendall(pdu.encode_abort(reason))
             # What is still under way is read and dropped for a moment, or the reset that
@@ -271,10 +326,6 @@ def _has_data_set(command_set: bytearray) -> bool:
     """Tell whether Command Data Set Type (0000,0800) announces a data set."""
     at = command_set.find(b"\x00\x00\x00\x08\x02\x00\x00\x00")
     return at >= 0 and command_set[at + 8 : at + 10] != b"\x01\x01"
-
-
-def _is_plain(sock: socket.socket) -> bool:
-    return not hasattr(sock, "pending")
 
 
 def _pending(sock: socket.socket) -> bool:

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.ledger.schema import Source
-from gateway.scp.admission import decide
+from gateway.scp.admission import check_count, decide
 
 KNOWN = Source(ae_title="KNOWN", host="", enabled=True)
 BOUND = Source(ae_title="BOUND", host="10.0.0.7", enabled=True)
@@ -31,3 +31,11 @@ def test_admission(calling, address, sources, admitted):
     )  # fmt: skip
     assert (refusal is None) == admitted
     assert refusal is None or refusal.words
+
+
+@pytest.mark.parametrize(("open_count", "admitted"), [(0, True), (1, True), (2, False), (9, False)])
+def test_of_one_source_no_more_than_its_number(open_count, admitted):
+    refusal = check_count("KNOWN", open_count=open_count, associations_max=2)
+    assert (refusal is None) == admitted
+    # PS3.8 9.3.4: transient, service provider (presentation), local limit exceeded
+    assert refusal is None or (refusal.result, refusal.source, refusal.reason) == (2, 3, 2)

@@ -1,0 +1,119 @@
+"""C-GET as an SCP (PS3.4 C.4.3): C-STORE requests on the association they were asked for on."""
+
+from gateway import log
+from gateway.dimse import pdu
+from gateway.dimse.store_scu import request_command
+from gateway.dimse.stored import StoredInstance
+from gateway.errors import GatewayError, IntegrityError, RequestorGone, StorageError
+from gateway.scp.services.holdings import Holdings
+from gateway.scp.services.negotiated import Negotiated
+from gateway.scp.services.operation import Operation
+from gateway.scp.services.retrieve import Progress, chosen, refuse
+from gateway.scp.services.selection import Item
+
+_MESSAGE_ID_MAX = 65_535
+_logger = log.get(__name__)
+
+
+def serve(operation: Operation, encoded: bytes, held: Holdings, negotiated: Negotiated) -> None:
+    """Answer a C-GET request. Raises RequestorGone."""
+    try:
+        selection = chosen(operation, encoded, held, negotiated)
+    except RequestorGone:
+        raise
+    except GatewayError as error:
+        refuse(operation, error)
+        return
+    progress = Progress(operation, len(selection))
+    contexts = operation.storage_contexts()
+    for number, item in enumerate(selection, start=1):
+        if operation.is_cancelled:
+            break
+        instance = item.instance
+        context_id = contexts.get((instance.sop_class_uid, instance.transfer_syntax_uid))
+        if context_id is None:
+            progress.not_sent(instance.sop_instance_uid)
+            continue
+        try:
+            message_id = (operation.message_id + number) % _MESSAGE_ID_MAX + 1
+            _send(operation, held, item, context_id, message_id)
+        except StorageError as error:  # nothing of it has left yet
+            _logger.error(
+                "retrieve.not-sent",
+                instance=instance.sop_instance_uid,
+                code=error.code,
+                error=str(error),
+            )
+            progress.not_sent(instance.sop_instance_uid)
+            continue
+        progress.sent(instance.sop_instance_uid, _status(operation, message_id))
+    progress.finish()
+    _logger.info(
+        "retrieve.got",
+        calling=operation.calling_ae_title,
+        completed=progress.completed,
+        failed=len(progress.failed),
+    )
+
+
+def _send(
+    operation: Operation, held: Holdings, item: Item, context_id: int, message_id: int
+) -> None:
+    """Send one C-STORE request, read from disk as it goes.
+
+    Raises StorageError before anything was sent; RequestorGone after: half an instance cannot
+    be taken back, so an association on which it stopped is lost.
+    """
+    place = item.place
+    with StoredInstance(
+        held.settings.home / place.storage_key,
+        item.instance,
+        offset_bytes=place.offset_bytes,
+        size_bytes=place.size_bytes,
+        digest=item.digest,
+    ) as stored:
+        command = request_command(item.instance, message_id)
+        operation.say(context_id, pdu.COMMAND, command)
+        remaining = stored.size_bytes
+        while remaining:
+            data = _read(operation, stored, min(remaining, operation.room))
+            remaining -= len(data)
+            if not remaining:
+                _verify(operation, stored)
+            operation.say_fragment(context_id, 0 if remaining else pdu.LAST, data)
+
+
+def _read(operation: Operation, stored: StoredInstance, count: int) -> bytes:
+    buffer = bytearray(count)
+    view = memoryview(buffer)
+    while view:
+        try:
+            read = stored.readinto(view)
+            if not read:
+                raise IntegrityError("The data set ends before its recorded length.")
+        except StorageError as error:
+            _give_up(operation, error)
+        view = view[read:]
+    return bytes(buffer)
+
+
+def _verify(operation: Operation, stored: StoredInstance) -> None:
+    try:
+        stored.verify()
+    except IntegrityError as error:
+        _give_up(operation, error)
+
+
+def _give_up(operation: Operation, error: StorageError) -> None:
+    _logger.error("retrieve.damaged", code=error.code, error=str(error))
+    operation.abort()
+    raise RequestorGone("The association was aborted: an instance is damaged.") from error
+
+
+def _status(operation: Operation, message_id: int) -> int:
+    """Wait for the answer to a C-STORE request. Raises RequestorGone."""
+    response = operation.receive()
+    if response is None or not operation.is_store_response(response, message_id):
+        operation.abort()
+        raise RequestorGone("The requestor did not answer a C-STORE.")
+    return int(response.Status)
