@@ -7,10 +7,16 @@ GatewayError
 │  ├─ IdentityMissing            A900   permanent
 │  ├─ InvalidInstanceUid         0117   permanent
 │  ├─ IdentityConflict           A901   permanent
-│  └─ InstanceTooLarge           A702   permanent
+│  ├─ InstanceTooLarge           A702   permanent
+│  ├─ QueryInvalid               A900   permanent   what is asked for is not in the model
+│  ├─ MoveDestinationUnknown     A801   permanent
+│  ├─ TooManyInstances           A702   permanent   more than DIMSE can count
+│  ├─ RetrieveFailed             A702   transient
+│  └─ RequestorGone              FE00   transient   who asked went away meanwhile
 ├─ StorageError
 │  ├─ StorageUnavailable         A700   transient
 │  ├─ StorageFull                A700   transient
+│  ├─ TooMuchUnderWay            A700   transient
 │  ├─ ObjectMissing                     permanent
 │  └─ IntegrityError                    permanent
 ├─ LedgerError
@@ -18,6 +24,12 @@ GatewayError
 │  ├─ NotFound                          permanent
 │  ├─ TransitionRefused                 permanent
 │  └─ StaleTransition                   the row has moved on; the caller returns quietly
+├─ IntakeError                          permanent   what an import was given cannot be used
+│  ├─ NothingToImport
+│  ├─ UnsafeInput
+│  ├─ OrderIncomplete
+│  ├─ FileRefused                       one file of many; the others go on
+│  └─ Interrupted                       transient
 ├─ WrapError                            permanent
 │  ├─ NoFrames
 │  ├─ FramesDisagree
@@ -28,7 +40,9 @@ GatewayError
    ├─ ContextNotAccepted                permanent
    ├─ OutcomeUnknown                    transient
    ├─ StoreRefused                      as the status says (gateway.status)
-   └─ InstancesRefused                  permanent
+   ├─ InstancesRefused                  permanent
+   ├─ PreflightFailed                   permanent
+   └─ QueryRefused                      permanent
 """
 
 
@@ -85,6 +99,42 @@ class InstanceTooLarge(ReceiveError):
     remedy = "Raise CAPSULE_INSTANCE_BYTES_MAX if instances of this size are expected."
 
 
+class QueryInvalid(ReceiveError):
+    """An Identifier that does not fit its model."""
+
+    code = "query.invalid"
+    status = 0xA900
+    remedy = "Ask the querying system for its conformance statement and compare it with ours."
+
+
+class MoveDestinationUnknown(ReceiveError):
+    code = "retrieve.destination-unknown"
+    status = 0xA801
+    remedy = "Add the named AE title as a destination; retrieving sends nowhere else."
+
+
+class TooManyInstances(ReceiveError):
+    """The sub-operation counters have 16 bits (PS3.7 9.1.4)."""
+
+    code = "retrieve.too-many"
+    status = 0xA702
+    remedy = "Retrieve the multi-frame instances instead, or fewer loose ones at a time."
+
+
+class RetrieveFailed(ReceiveError):
+    code = "retrieve.failed"
+    permanent = False
+    status = 0xA702
+    remedy = "Look at the log; the requestor may try again."
+
+
+class RequestorGone(ReceiveError):
+    code = "service.requestor-gone"
+    permanent = False
+    status = 0xFE00
+    remedy = "Nothing is wrong here: whoever asked ended the association."
+
+
 class StorageError(GatewayError):
     code = "storage"
     status: int = 0xA700
@@ -100,6 +150,14 @@ class StorageFull(StorageError):
     code = "storage.full"
     permanent = False
     remedy = "Free space in the data directory; senders retry by themselves."
+
+
+class TooMuchUnderWay(StorageError):
+    """A peer sends so many instances at once that they cannot all be held in memory."""
+
+    code = "storage.too-much-under-way"
+    permanent = False
+    remedy = "Let the sender finish instances before it begins more on the same association."
 
 
 class ObjectMissing(StorageError):
@@ -141,6 +199,45 @@ class StaleTransition(LedgerError):
     """Somebody else moved the row on. The loser of the race returns quietly."""
 
     code = "ledger.stale"
+
+
+class IntakeError(GatewayError):
+    """What an import was given cannot be used."""
+
+    code = "import"
+    remedy = "Look at the report of the import."
+
+
+class NothingToImport(IntakeError):
+    code = "import.nothing"
+    remedy = "Name a folder or ZIP of frames, a video file, or a folder of DICOM files."
+
+
+class UnsafeInput(IntakeError):
+    """An archive or folder that could do harm. Nothing of it is imported."""
+
+    code = "import.unsafe"
+    remedy = "Unpack it by hand, look at what is in it, and import the folder of frames."
+
+
+class OrderIncomplete(IntakeError):
+    """Whose frames these are is not known, or is contradicted."""
+
+    code = "import.order"
+    remedy = "Give --patient-id, a capsule.json beside the frames, or an accession number."
+
+
+class FileRefused(IntakeError):
+    """One file cannot be imported; it is named in the report, and the others go on."""
+
+    code = "import.file-refused"
+    remedy = "Ask the exporting system for this file again."
+
+
+class Interrupted(IntakeError):
+    code = "import.interrupted"
+    permanent = False
+    remedy = "Run the same import again: what is there already is not stored twice."
 
 
 class WrapError(GatewayError):
@@ -211,3 +308,20 @@ class InstancesRefused(SendError):
     def __init__(self, message: str, *, remedy: str) -> None:
         super().__init__(message)
         self.remedy = remedy
+
+
+class PreflightFailed(SendError):
+    """An instance of ours that some receiver would refuse or show wrong. It is never sent."""
+
+    code = "send.preflight-failed"
+    permanent = True
+    remedy = (
+        "Nothing wrong was sent. Make the study again; if that does not help, report what"
+        " `capsule-gateway check` says about the named file."
+    )
+
+
+class QueryRefused(SendError):
+    code = "query.refused"
+    permanent = True
+    remedy = "Check that the worklist server knows this gateway's AE title and answers queries."

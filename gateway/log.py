@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 from pathlib import Path
 
 import structlog
@@ -48,6 +49,8 @@ def configure(settings: Settings, role: str, *, file: Path | None = None) -> Non
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
     logging.getLogger("pydicom").setLevel(logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    # pydicom's warnings quote the values they are about.
+    warnings.filterwarnings("ignore", module="pydicom")
     structlog.contextvars.bind_contextvars(role=role)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import IntEnum, StrEnum
+from enum import IntEnum, IntFlag, StrEnum
 from typing import Any
 
 
@@ -25,6 +25,14 @@ class TransferState(StrEnum):
     FAILED = "failed"  # permanent, or attempts spent
     PAUSED = "paused"  # by an operator, or the destination's breaker is open
     CANCELLED = "cancelled"  # by an operator
+
+
+class DiskLevel(StrEnum):
+    """Room on the disk we receive to, from good to bad."""
+
+    PLENTY = "plenty"
+    LOW = "low"  # below CAPSULE_DISK_WARN_BYTES
+    FULL = "full"  # below CAPSULE_DISK_REFUSE_BYTES: every instance is refused
 
 
 STUDY_TRANSITIONS: Mapping[StudyState, frozenset[StudyState]] = {
@@ -89,6 +97,7 @@ class SettleRule(StrEnum):
 
     OPERATOR = "operator"
     DECLARED_COUNT = "declared-count"
+    PERFORMED_STEP = "performed-step"  # MPPS COMPLETED, and what it names has arrived
     QUIET = "quiet"  # all associations released, then quiet
     QUIET_AFTER_ABORT = "quiet-after-abort"
 
@@ -100,9 +109,18 @@ class SettleRule(StrEnum):
 _SETTLE_WORDS = {
     SettleRule.OPERATOR: "closed by an operator",
     SettleRule.DECLARED_COUNT: "the declared number of instances has arrived",
+    SettleRule.PERFORMED_STEP: "the modality reported the step completed, and all of it arrived",
     SettleRule.QUIET: "all associations were released and it stayed quiet",
     SettleRule.QUIET_AFTER_ABORT: "an association broke off, then it stayed quiet",
 }
+
+
+class StepState(StrEnum):
+    """Performed Procedure Step Status (0040,0252)."""
+
+    IN_PROGRESS = "IN PROGRESS"
+    COMPLETED = "COMPLETED"
+    DISCONTINUED = "DISCONTINUED"
 
 
 class DerivedRole(StrEnum):
@@ -112,7 +130,10 @@ class DerivedRole(StrEnum):
     KEY_FRAME = "key-frame"  # VL Endoscopic, one chosen frame
     CONTACT_SHEET = "contact-sheet"  # Secondary Capture
     KEY_OBJECTS = "key-objects"  # Key Object Selection document
+    REPORT = "report"  # Comprehensive SR: transit times, landmarks, key frames
+    PREVIEW = "preview"  # Video Endoscopic, the key frames as a loop
     ORIGINAL = "original"  # a received instance that is delivered as it came
+    REJECTION_NOTE = "rejection-note"  # Key Object Selection that takes instances back
 
 
 class Disposition(StrEnum):
@@ -126,9 +147,62 @@ class Disposition(StrEnum):
 class FrameEncoding(IntEnum):
     """How the pixel data of an instance can be wrapped (OBJECTS: one class, one instance)."""
 
-    OTHER = 0  # not one JPEG Baseline fragment: delivered as it came
+    OTHER = 0  # not one JPEG Baseline fragment: the wrap looks closer
     JPEG_YBR = 1  # JPEG Baseline, YCbCr: labelled YBR_FULL_422
     JPEG_RGB = 2  # JPEG Baseline without colour transform: labelled RGB
+    JPEG_GREY = 3  # JPEG Baseline of one component: labelled MONOCHROME2
+
+
+class FrameTreatment(IntFlag):
+    """What was done to a frame so that it is JPEG Baseline. All but the last lose nothing."""
+
+    NONE = 0
+    JOINED = 1  # several fragments became one
+    TRIMMED = 2  # padding behind the end of the image removed
+    TABLES_INSERTED = 4  # the standard Huffman tables, which were left out
+    RELABELLED = 8  # extended sequential that uses nothing beyond Baseline
+    SEQUENTIAL = 16  # coefficients of a progressive stream written in sequential order
+    REENCODED = 32  # decoded and compressed again
+
+    @property
+    def in_words(self) -> str:
+        if not self:
+            return "unchanged"
+        return ", ".join(words for one, words in _TREATMENT_WORDS.items() if one in self)
+
+
+_TREATMENT_WORDS = {
+    FrameTreatment.JOINED: "fragments joined",
+    FrameTreatment.TRIMMED: "padding removed",
+    FrameTreatment.TABLES_INSERTED: "Huffman tables inserted",
+    FrameTreatment.RELABELLED: "renamed Baseline",
+    FrameTreatment.SEQUENTIAL: "made sequential",
+    FrameTreatment.REENCODED: "compressed again",
+}
+
+
+class Compression(IntEnum):
+    """How a frame was compressed with loss before it was compressed again."""
+
+    LOSSLESS = 0
+    JPEG = 1
+    JPEG_LS = 2
+    JPEG_2000 = 3
+    HTJ2K = 4
+
+    @property
+    def method(self) -> str:
+        """Defined term of Lossy Image Compression Method (PS3.3 C.7.6.1.1.5.1)."""
+        return _METHODS[self]
+
+
+_METHODS = {
+    Compression.LOSSLESS: "",
+    Compression.JPEG: "ISO_10918_1",
+    Compression.JPEG_LS: "ISO_14495_1",
+    Compression.JPEG_2000: "ISO_15444_1",
+    Compression.HTJ2K: "ISO_15444_15",
+}
 
 
 class FrameFault(IntEnum):
@@ -136,6 +210,8 @@ class FrameFault(IntEnum):
     TRUNCATED = 1  # no EOI, or the scan ends early
     CORRUPT = 2  # not a JPEG stream, or an illegal marker
     SIZE_DISAGREES = 3  # the stream's own size contradicts Rows and Columns
+    UNDECODABLE = 4  # no decoder makes a picture of it
+    MISSING = 5  # the instance says it has this frame, and has not
 
     @property
     def in_words(self) -> str:
@@ -147,7 +223,19 @@ _FAULT_WORDS = {
     FrameFault.TRUNCATED: "the JPEG stream is truncated",
     FrameFault.CORRUPT: "the pixel data is not a readable JPEG stream",
     FrameFault.SIZE_DISAGREES: "the JPEG stream has another size than Rows and Columns say",
+    FrameFault.UNDECODABLE: "the pixel data cannot be decoded",
+    FrameFault.MISSING: "the instance does not hold all the frames it says it has",
 }
+
+
+class Organ(StrEnum):
+    """Where a capsule is, in the order it passes."""
+
+    OUTSIDE = "outside"
+    OESOPHAGUS = "oesophagus"
+    STOMACH = "stomach"
+    SMALL_BOWEL = "small bowel"
+    COLON = "colon"
 
 
 class KeyFrameReason(StrEnum):
@@ -155,6 +243,23 @@ class KeyFrameReason(StrEnum):
     COVERAGE = "coverage"
     POSSIBLE_BLOOD = "possible blood"
     RARE = "rare"
+    LANDMARK = "landmark"  # where an organ begins, or what looks like such a place
+
+
+@dataclass(frozen=True)
+class TextOrigin:
+    """How the text of a source was read.
+
+    declared: its Specific Character Set, as it stands there. read_as, because: what it was read
+    as, and why. originals: raw bytes of identifying values, hexadecimal, by keyword, where they
+    are more than ASCII. doubts: by keyword, what may not be what the source meant.
+    """
+
+    declared: str = ""
+    read_as: str = ""
+    because: str = "declared"
+    originals: Mapping[str, str] = field(default_factory=dict)
+    doubts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -176,6 +281,7 @@ class StudyIdentity:
     study_description: str = ""
     declared_count: int | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    text_origin: TextOrigin = field(default_factory=TextOrigin)
 
 
 @dataclass(frozen=True)

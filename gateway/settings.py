@@ -58,9 +58,20 @@ class Settings(BaseModel):
     commitment_timeout_s: Seconds = 86400
     """How long a Storage Commitment result may take before it is asked for again."""
     associations_max: Annotated[int, Field(ge=1)] = 64
-    """Associations accepted at once."""
+    """Associations accepted at once, over all processes of the listener."""
+    source_associations_max: Annotated[int, Field(ge=1)] = 16
+    """Of them, from one calling AE title; a source may have a number of its own."""
+    scp_processes: Annotated[int, Field(ge=0, le=64)] = 0
+    """Processes that receive; 0: one per core, at least 2 and at most 8."""
+    negotiating_max: Annotated[int, Field(ge=8, le=512)] = 256
+    """Connections held at once that have not associated yet; at more, the oldest is closed."""
+    negotiating_per_address_max: Annotated[int, Field(ge=4, le=512)] = 64
+    """The same from one address; raise it where all senders come through one proxy."""
+    artim_timeout_s: Seconds = 30
+    """From the connection to the last byte of the A-ASSOCIATE-RQ (PS3.8 9.1.5)."""
     dimse_timeout_s: Seconds = 60
-    """Longest wait for a DIMSE message inside an association."""
+    """Longest wait for the rest of a message, of which 1 KiB/s must come after that; and for a
+    peer to read our answers."""
     idle_timeout_s: Seconds = 300
     """Associations without any traffic for this long are aborted."""
     pdu_bytes_max: Annotated[int, Field(ge=4096, le=1 << 20)] = 131072
@@ -69,12 +80,30 @@ class Settings(BaseModel):
     """Longest instance accepted."""
     pack_bytes_max: Annotated[int, Field(ge=1 << 20)] = 1 << 30
     """Size at which a pack is sealed and the next one begun."""
+    disk_warn_bytes: Annotated[int, Field(ge=0)] = 0
+    """Free bytes below which log and console warn; 0: 10 % of the disk, at most 10 GiB."""
+    disk_refuse_bytes: Annotated[int, Field(ge=0)] = 0
+    """Free bytes below which every instance is refused (A700); 0: 5 % of the disk, at most 2 GiB."""
+    sync: bool = True
+    """For benchmarks only: `false` answers Success before an instance is durable."""
     part_frames_max: Annotated[int, Field(ge=1, le=3854)] = 2000
     """Frames per multi-frame instance; 3854 is what a Frame Time Vector can always hold."""
     part_bytes_max: Annotated[int, Field(ge=1 << 20)] = 64 << 20
     """Bytes of pixel data per multi-frame instance."""
+    keep_lossless: bool = False
+    """Deliver uncompressed and losslessly compressed images as they came, not as JPEG frames."""
     key_frames: Annotated[int, Field(ge=1, le=800)] = 100
     """Key frames chosen per study."""
+    inbox: str = ""
+    """Folder whose sub-folders, ZIPs and videos are imported unattended; empty: none is watched."""
+    inbox_quiet_s: Seconds = 30
+    """How long something in the inbox must not change to count as complete, without a marker."""
+    worklist: Annotated[str, Field(pattern=r"^$|^[^:\s]+:\d{1,5}:[^:\\]{1,16}$")] = ""
+    """HOST:PORT:AE_TITLE of a Modality Worklist that imports ask for orders; empty: none."""
+    query_matches_max: Annotated[int, Field(ge=1)] = 5000
+    """Matches answered to one C-FIND; at more it ends with a warning (B001)."""
+    query_received: bool = False
+    """List received series of loose frames in queries, too; else only if asked for by their UID."""
     tenant: str = "default"
     """Namespace of derived UIDs: two gateways with different tenants never make the same UID."""
     workers: Annotated[int, Field(ge=1, le=64)] = 2
@@ -86,6 +115,11 @@ class Settings(BaseModel):
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
+
+    @field_validator("inbox")
+    @classmethod
+    def _absolute_if_any(cls, value: str) -> str:
+        return str(Path(value).expanduser().absolute()) if value else ""
 
     @field_validator("ae_title")
     @classmethod

@@ -107,15 +107,16 @@ def keep_study(home: Path, packs: Sequence[Iterable[bytes]], **settings: object)
 def keep_pack(study: KeptStudy, files: Iterable[bytes]) -> Path:
     """Keep one more pack; a study that was settled is reopened."""
     writer, rows, pack_id = None, [], 0
+    describer = pack_index.Describer()
     for content in files:
         meta = part10.parse_file_meta(content)
         if writer is None:
             writer, pack_id = _open(study, content[meta.data_set_offset :], meta)
         digest = tar.content_digest(content)
         offset = writer.append(f"{meta.sop_instance_uid}.dcm", [content], digest=digest)
-        rows.append(pack_index.record(content, offset=offset, size=len(content), digest=digest))
+        rows.append(describer.record(content, offset=offset, size=len(content), digest=digest))
     assert writer is not None
-    writer.seal(pack_index.from_records(rows))
+    writer.seal(pack_index.from_records(b"".join(rows)))
     with study.ledger.transaction() as session:
         reception.seal_pack(
             session, pack_id, outcome=AssociationOutcome.RELEASED, instance_count=len(rows),

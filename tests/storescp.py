@@ -39,7 +39,7 @@ def storescp(program: str, folder: Path, *options: str) -> Iterator[Storescp]:
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environ,
         )  # fmt: skip
         try:
-            if _listens(process, port):
+            if listens(process, port):
                 yield Storescp(process, port, folder)
                 return
         finally:
@@ -48,7 +48,7 @@ def storescp(program: str, folder: Path, *options: str) -> Iterator[Storescp]:
     raise AssertionError(f"{program} did not start")
 
 
-def _listens(process: subprocess.Popen[bytes], port: int) -> bool:
+def listens(process: subprocess.Popen[bytes], port: int) -> bool:
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):

@@ -11,12 +11,11 @@ from pydicom.encaps import encapsulate
 
 from gateway.ledger.queries import studies as queries
 from gateway.ledger.schema import Derived, KeyFrame
-from gateway.model import DerivedRole
+from gateway.ledger.transitions.studies import SUMMARY_ROLES
 from tests.instances import SERIES_UID, data_set
 from tests.kept_studies import KeptStudy, clock, file_of, keep_study
 from workers.summarising import summarise
 
-SUMMARY_ROLES = (DerivedRole.KEY_FRAME, DerivedRole.CONTACT_SHEET, DerivedRole.KEY_OBJECTS)
 STARTED_AT = datetime(2026, 3, 1, 23, 59, 55)
 
 

@@ -99,6 +99,14 @@ class Batch:
             raise storage_error(error, path) from error
         return WrittenFile(len(contents), hashlib.sha256(contents).hexdigest())
 
+    def already(self, file_name: str) -> bytes | None:
+        """Return what lies there from an earlier run, if anything. Raises StorageError."""
+        path = self._directory / file_name
+        try:
+            return path.read_bytes() if path.is_file() else None
+        except OSError as error:
+            raise storage_error(error, path) from error
+
     def _commit(self) -> None:
         for path, draft in self._drafts.items():
             self._heartbeat()

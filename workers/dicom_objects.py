@@ -7,7 +7,7 @@ workers.summary.
 import hashlib
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -209,24 +209,37 @@ def document(ds: Dataset, study: SourceStudy, place: Placement) -> MadeInstance:
 def single_frame_image(
     ds: Dataset, study: SourceStudy, place: Placement, fragment: bytes
 ) -> MadeInstance:
-    """Name and encode an instance with one JPEG Baseline frame in one fragment (PS3.5 A.4).
+    """Name and encode an instance with one frame: see `image`."""
+    return image(ds, study, place, [fragment])
 
-    fragment: the JPEG stream; padded here if its length is odd, else untouched.
+
+def image(
+    ds: Dataset,
+    study: SourceStudy,
+    place: Placement,
+    fragments: Iterable[bytes],
+) -> MadeInstance:
+    """Name and encode an instance of JPEG Baseline frames, one fragment each (PS3.5 A.4).
+
+    fragments: JPEG streams, few enough for memory; padded here if of odd length, else untouched.
+    A data set that has its SOP Instance UID already keeps it.
     """
-    fragment += b"\0" * (len(fragment) % 2)
-    uid = name(ds, study, place.role, hashlib.sha256(fragment).hexdigest())
-    contents = b"".join(
-        (
-            encode_head(ds, JPEG_BASELINE),
-            struct.pack("<HH2sHL", 0x7FE0, 0x0010, b"OB", 0, 0xFFFFFFFF),
-            struct.pack("<HHLL", 0xFFFE, 0xE000, 4, 0),  # Basic Offset Table: the first at 0
-            struct.pack("<HHL", 0xFFFE, 0xE000, len(fragment)),
-            fragment,
-            struct.pack("<HHL", 0xFFFE, 0xE0DD, 0),
-        )
-    )
-    reference = Reference(ds.SeriesInstanceUID, place.sop_class_uid, uid)
-    return MadeInstance(place, reference, JPEG_BASELINE, contents)
+    padded = [one + b"\0" * (len(one) % 2) for one in fragments]
+    if "SOPInstanceUID" not in ds:
+        name(ds, study, place.role, *(hashlib.sha256(one).hexdigest() for one in padded))
+    sizes = [len(one) + 8 for one in padded]
+    starts = [sum(sizes[:position]) for position in range(len(sizes))]
+    pieces = [
+        encode_head(ds, JPEG_BASELINE),
+        struct.pack("<HH2sHL", 0x7FE0, 0x0010, b"OB", 0, 0xFFFFFFFF),
+        struct.pack("<HHL", 0xFFFE, 0xE000, 4 * len(starts)),  # Basic Offset Table
+        struct.pack(f"<{len(starts)}L", *starts),
+    ]
+    for one in padded:
+        pieces += [struct.pack("<HHL", 0xFFFE, 0xE000, len(one)), one]
+    pieces.append(struct.pack("<HHL", 0xFFFE, 0xE0DD, 0))
+    reference = Reference(ds.SeriesInstanceUID, place.sop_class_uid, ds.SOPInstanceUID)
+    return MadeInstance(place, reference, JPEG_BASELINE, b"".join(pieces))
 
 
 def _zone(ds: Dataset) -> timezone:

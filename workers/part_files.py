@@ -27,6 +27,9 @@ from workers.wrap.video_endoscopic import Source
 OPEN_PACKS_MAX = 32
 """Packs held open at a time; a study has one per Series and Association, sometimes hundreds."""
 
+_SPOOL = -1
+"""In place of the number of a pack."""
+
 _log = log.get(__name__)
 
 
@@ -44,10 +47,17 @@ class PartFiles:
     """Makes the parts of one study. Holds packs open: use it as a context manager."""
 
     def __init__(
-        self, settings: Settings, packs: Sequence[SealedPack], heartbeat: Callable[[], None]
+        self,
+        settings: Settings,
+        packs: Sequence[SealedPack],
+        heartbeat: Callable[[], None],
+        *,
+        spool: Path | None = None,
     ) -> None:
-        """heartbeat: called with every frame; what it raises ends the work."""
+        """heartbeat: called with every frame; what it raises ends the work. spool: the file of
+        the frames that were treated."""
         self._settings, self._packs, self._heartbeat = settings, packs, heartbeat
+        self._spool = spool
         self._open: dict[int, reading.PackReader] = {}
 
     def __enter__(self) -> "PartFiles":
@@ -74,6 +84,32 @@ class PartFiles:
             verify=lambda draft: self._verify(draft, beginning, frames),
         )
         return PartFile(ds.SeriesInstanceUID, ds.SOPInstanceUID, key, written)
+
+    def copy(self, study_instance_uid: str, member: NDArray[np.void]) -> PartFile:
+        """Copy a multi-frame instance out of its pack, as it came. member: pack and row.
+
+        Raises StorageError: IntegrityError if it is not what was acknowledged.
+        """
+        pack = self._packs[int(member["pack"])]
+        row = pack.index[int(member["row"])]
+        uid = bytes(row["sop_instance_uid"]).decode()
+        key = derived_files.storage_key(study_instance_uid, f"{uid}.dcm")
+        path = self._settings.home / pack.storage_key
+        written = derived_files.write(
+            derived_files.path_of(self._settings, key),
+            self._beating(reading.pieces(path, int(row["offset"]), int(row["size"]))),
+        )
+        if written.digest != row["digest"].tobytes().hex():
+            derived_files.path_of(self._settings, key).unlink()
+            raise IntegrityError(
+                f"The pack {pack.storage_key} no longer holds instance {uid} as received."
+            )
+        return PartFile(pack.series_instance_uid, uid, key, written)
+
+    def _beating(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            self._heartbeat()
+            yield piece
 
     def _sop_class_uid(self, frame: NDArray[np.void]) -> str:
         index = self._packs[int(frame["pack"])].index
@@ -121,7 +157,8 @@ class PartFiles:
     def _mismatch(self, path: Path, frame: Frames, frame_index: int) -> IntegrityError:
         """Return the error of a frame in a part that differs from what was acknowledged."""
         received = next(self._fragments(frame))
-        if hashlib.sha256(received).digest() == frame["fragment_digest"].tobytes():
+        sound = hashlib.sha256(received).digest() == frame["fragment_digest"].tobytes()
+        if sound or frame["spooled"][0]:
             return IntegrityError(f"Frame {frame_index + 1} of {path.name} is not as written.")
         pack = self._packs[int(frame["pack"][0])].storage_key
         uid = bytes(frame["sop_instance_uid"][0]).decode()
@@ -129,20 +166,27 @@ class PartFiles:
 
     def _fragments(self, frames: Frames) -> Iterator[memoryview]:
         """Yield the fragments of frames in their order, what lies together in one read."""
-        edges = np.flatnonzero(np.diff(frames["pack"])) + 1
-        for run in np.split(frames, edges):
+        files = np.where(frames["spooled"], _SPOOL, frames["pack"])
+        edges = np.flatnonzero(np.diff(files)) + 1
+        for run, file in zip(np.split(frames, edges), files[[0, *edges]].tolist(), strict=True):
             offsets, sizes = run["fragment_offset"].tolist(), run["fragment_size"].tolist()
-            for fragment in self._reader(int(run["pack"][0])).read_each(offsets, sizes):
+            for fragment in self._reader(file).read_each(offsets, sizes):
                 self._heartbeat()
                 yield fragment
 
-    def _reader(self, pack: int) -> reading.PackReader:
-        if pack not in self._open:
+    def _reader(self, file: int) -> reading.PackReader:
+        """file: which pack, or _SPOOL."""
+        if file not in self._open:
             if len(self._open) >= OPEN_PACKS_MAX:
                 self._close()
-            path = self._settings.home / self._packs[pack].storage_key
-            self._open[pack] = reading.PackReader(path)
-        return self._open[pack]
+            self._open[file] = reading.PackReader(self._path(file))
+        return self._open[file]
+
+    def _path(self, file: int) -> Path:
+        if file == _SPOOL:
+            assert self._spool is not None, "treated frames come with their spool"
+            return self._spool
+        return self._settings.home / self._packs[file].storage_key
 
     def _close(self) -> None:
         for reader in self._open.values():

@@ -1,7 +1,7 @@
 """The frames of a study's multi-frame instances, read back one by one."""
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
@@ -57,6 +57,14 @@ class StoredRecording:
             ]
         )
 
+    def longest(self) -> tuple[int, int]:
+        """Return the frame indices (first, end) of the longest recording, the first of equals."""
+        spans: dict[str, tuple[int, int]] = {}
+        for part, start in zip(self.parts, self._starts, strict=False):
+            series = part.reference.series_instance_uid
+            spans[series] = spans.get(series, (start, 0))[0], start + part.frame_count
+        return max(spans.values(), key=lambda span: span[1] - span[0], default=(0, 0))
+
     def locate(self, frame_index: int) -> tuple[int, int]:
         """Return (which part, 0-based; frame number in it, 1-based)."""
         part = bisect_right(self._starts, frame_index) - 1
@@ -71,12 +79,6 @@ class StoredRecording:
             if other.reference.series_instance_uid == series
         )  # fmt: skip
         return frame_index - self._starts[first] + 1
-
-    def frames(self) -> Iterator[tuple[SourcePart, bytes]]:
-        """Yield every frame in order, with its part. Raises StorageError."""
-        for part, start in zip(self.parts, self._starts, strict=False):
-            for position in range(part.frame_count):
-                yield part, self.read(start + position)
 
     def read(self, frame_index: int) -> bytes:
         """Return the fragment of a frame, padding included. Raises StorageError."""

@@ -4,32 +4,50 @@ Safe to run again at any point: the same frames give the same choice, the same S
 and the same bytes.
 """
 
+import json
 from collections.abc import Sequence
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gateway.ledger.engine import Ledger
 from gateway.ledger.queries import studies as queries
-from gateway.ledger.transitions import studies
+from gateway.ledger.transitions import corrections, studies
 from gateway.ledger.transitions.studies import ChosenFrame, DerivedInstance
 from gateway.model import DerivedRole, StudyState
 from gateway.settings import Settings
-from workers import derived_files
+from workers import derived_files, landmarks
 from workers.derived_files import Batch
 from workers.dicom_objects import MadeInstance, Reference, SourceStudy
 from workers.lease import Clock, StudyLease
+from workers.observing import Observer
+from workers.rejecting import make_notes
+from workers.source_study import source_study
 from workers.stored_recording import StoredRecording
-from workers.summary import contact_sheet, key_frame, key_objects, parts, quality
+from workers.summary import (
+    contact_sheet,
+    key_frame,
+    key_objects,
+    parts,
+    preview,
+    quality,
+    report,
+    timeline,
+    transit,
+)
 from workers.summary.contact_sheet import Tile
-from workers.summary.content_area import SAMPLES_MAX, content_area
-from workers.summary.features import FEATURES, FeaturePass, Features, Reduction
+from workers.summary.features import Features
 from workers.summary.key_frame import KeyFrame
+from workers.summary.report import Landmark
 from workers.summary.selection import Selection, select
 
 FEATURES_FILE = "features.npy"
 """Beside the derived instances of a study: one record per frame, see summary.features."""
+
+TIMELINE_FILE = "timeline.json"
+"""The same for readers: see summary.timeline, and what Study.summary holds."""
 
 Chosen = Sequence[tuple[KeyFrame, Reference]]
 
@@ -50,52 +68,46 @@ def summarise(
     with ledger.reading() as session:
         study = queries.get(session, study_id)
         rows = [one for one in queries.derived(session, study_id) if one.role == DerivedRole.FRAMES]
+        said = queries.landmarks(session, study_id)
     paths = [derived_files.path_of(settings, row.storage_key) for row in rows]
-    source = SourceStudy(
-        settings.tenant, study.study_instance_uid, study.received_at, study.attributes
-    )
+    source = source_study(settings, study)
     directory = settings.derived_dir / source.study_instance_uid
     derived_files.remove_drafts(directory)
     chosen: Chosen = ()
+    marks: Sequence[Landmark] = ()
+    promises: dict[str, Any] = {}
     with StoredRecording(paths) as recording, Batch(directory, lease.keep) as batch:
         made = _Output(source, batch)
         if recording.frame_count:
             # 2. Look and decide.
-            features = observe(recording, lease)
+            features = Observer(recording, lease.keep).observe()
+            quality.grade(features)
             elapsed_ms = parts.elapsed_ms(recording.parts)
-            selection = select(features, elapsed_ms, budget=settings.key_frames)
+            found = landmarks.find(recording, features, said)
+            selection = select(
+                features, elapsed_ms, budget=settings.key_frames, organs=transit.spans(found)
+            )
+            marks = landmarks.in_report(recording, found, elapsed_ms, said)
+            promises = _promises(selection, marks)
             # 3. Make.
-            made.keep_features(features)
-            chosen = made.summary(recording, selection, _ranked(recording, selection, elapsed_ms))
-    # 4. Record what is durable now.
+            made.keep(features, {**timeline.of(features, elapsed_ms), **promises})
+            ranked = _ranked(recording, selection, elapsed_ms)
+            chosen = made.summary(recording, selection, ranked, marks)
+    # 4. Record what is durable now; what an earlier identity left at destinations is taken back.
+    notes = make_notes(settings, ledger, study_id, lease.keep)
     with ledger.transaction() as session:
+        studies.holding(session, study_id, attempt, StudyState.SUMMARISING)
+        corrections.record_notes(session, study_id, notes, now=now())
         studies.finish_summary(
-            session, study_id, attempt, made.instances, [_row(*one) for one in chosen], now=now()
+            session,
+            study_id,
+            attempt,
+            made.instances,
+            [_row(*one) for one in chosen],
+            landmarks=[landmarks.row(one) for one in marks],
+            promises=promises,
+            now=now(),
         )
-
-
-def observe(recording: StoredRecording, lease: StudyLease) -> Features:
-    """Return the graded features of every frame; holds no more than one frame at a time."""
-    features = np.zeros(recording.frame_count, FEATURES)
-    passes: dict[tuple[int, int], FeaturePass] = {}
-    for frame_index, (part, stream) in enumerate(recording.frames()):
-        lease.keep()
-        geometry = part.rows, part.columns
-        if geometry not in passes:
-            passes[geometry] = _feature_pass(recording, geometry)
-        features[frame_index] = passes[geometry].observe(stream)
-    quality.grade(features)
-    return features
-
-
-def _feature_pass(recording: StoredRecording, geometry: tuple[int, int]) -> FeaturePass:
-    """Look at a few frames of a geometry, spread over the study, to find the field of view."""
-    reduction = Reduction.of(*geometry)
-    indices = recording.of_geometry(geometry)
-    spread = indices[np.linspace(0, len(indices) - 1, SAMPLES_MAX).astype(np.int64)]
-    samples = (reduction.decode(recording.read(int(one))) for one in np.unique(spread))
-    area = content_area(reduction.shape, (one for one in samples if one is not None))
-    return FeaturePass(reduction, area)
 
 
 def _ranked(
@@ -129,13 +141,19 @@ class _Output:
         self._study, self._batch = study, batch
         self.instances: list[DerivedInstance] = []
 
-    def keep_features(self, features: Features) -> None:
+    def keep(self, features: Features, strip: dict[str, Any]) -> None:
+        """Keep what lies beside the instances: features and timeline."""
         buffer = BytesIO()
         np.save(buffer, features)
         self._batch.add(FEATURES_FILE, buffer.getbuffer())
+        self._batch.add(TIMELINE_FILE, json.dumps(strip, separators=(",", ":")).encode())
 
     def summary(
-        self, recording: StoredRecording, selection: Selection, ranked: Sequence[KeyFrame]
+        self,
+        recording: StoredRecording,
+        selection: Selection,
+        ranked: Sequence[KeyFrame],
+        marks: Sequence[Landmark],
     ) -> Chosen:
         """Make everything there is to show of the key frames; returns them with their images."""
         chosen: list[tuple[KeyFrame, Reference]] = []
@@ -151,14 +169,35 @@ class _Output:
             title = contact_sheet.title(tiles, len(ranked), recording.frame_count)
             self._keep(contact_sheet.make(self._study, number, title, tiles))
         if chosen:
-            made = key_objects.make(self._study, selection, recording.frame_count, chosen)
-            self._keep(made)
+            self._documents(recording, selection, chosen, marks)
+            shown = [ranked[one] for one in preview.arrange(ranked)]
+            fragments = [recording.read(one.choice.frame_index) for one in shown]
+            self._keep(preview.make(self._study, shown, fragments), frame_count=len(shown))
         return chosen
 
-    def _keep(self, made: MadeInstance, shown: KeyFrame | None = None) -> Reference:
+    def _documents(
+        self,
+        recording: StoredRecording,
+        selection: Selection,
+        chosen: Chosen,
+        marks: Sequence[Landmark],
+    ) -> None:
+        count = recording.frame_count
+        made = key_objects.make(self._study, selection, count, chosen)
+        self._keep(made, frame_count=0)
+        statement = key_objects.statement(selection, count, [one for one, _ in chosen])
+        self._keep(report.make(self._study, marks, chosen, statement), frame_count=0)
+
+    def _keep(
+        self, made: MadeInstance, shown: KeyFrame | None = None, frame_count: int = 1
+    ) -> Reference:
         reference = made.reference
         file_name = f"{reference.sop_instance_uid}.dcm"
-        written = self._batch.add(file_name, made.contents)
+        contents = made.contents
+        if made.place.role == DerivedRole.CONTACT_SHEET:
+            # Another version of OpenCV draws other bytes under the same UID: the first ones stay.
+            contents = self._batch.already(file_name) or contents
+        written = self._batch.add(file_name, contents)
         self.instances.append(
             DerivedInstance(
                 role=DerivedRole(made.place.role),
@@ -169,12 +208,28 @@ class _Output:
                 transfer_syntax_uid=made.transfer_syntax_uid,
                 storage_key=derived_files.storage_key(self._study.study_instance_uid, file_name),
                 size_bytes=written.size_bytes,
-                frame_count=0 if made.place.role == DerivedRole.KEY_OBJECTS else 1,
+                frame_count=frame_count,
                 digest=written.digest,
                 first_frame_at=shown.acquired_at if shown is not None else "",
             )
         )
         return reference
+
+
+def _promises(selection: Selection, marks: Sequence[Landmark]) -> dict[str, Any]:
+    organs = [
+        {
+            "organ": str(one.organ),
+            "first_frame": one.recording_frame_number,
+            "elapsed_ms": one.elapsed_ms,
+            "confidence": one.confidence,
+            "edited_by": one.edited_by,
+        }
+        for one in marks
+    ]
+    took = {str(organ): duration for organ, duration in report.transit_ms(marks).items()}
+    gap = selection.longest_gap_frames, selection.longest_gap_ms
+    return timeline.promises(selection.bound_frames, gap, selection.usable_count, organs, took)
 
 
 def _row(one: KeyFrame, reference: Reference) -> ChosenFrame:

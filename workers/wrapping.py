@@ -5,6 +5,7 @@ part that lies there already and verifies is not written again.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
@@ -20,17 +21,19 @@ from gateway.ledger.queries import studies as queries
 from gateway.ledger.schema import Study
 from gateway.ledger.transitions import reception, studies
 from gateway.ledger.transitions.studies import DerivedInstance
-from gateway.model import DerivedRole, PackState, StudyState
+from gateway.model import DerivedRole, PackState, QuarantineNote, StudyState
 from gateway.packs import index as pack_index
 from gateway.packs import reading
 from gateway.settings import Settings
-from workers import derived_files
-from workers.dicom_objects import SourceStudy
+from workers import corrected_originals, derived_files
+from workers.examining import Examiner
+from workers.frame_spool import FrameSpool
 from workers.lease import Clock, StudyLease
 from workers.part_files import PartFiles
+from workers.source_study import source_study
 from workers.wrap import report, video_endoscopic
-from workers.wrap.plan import PlannedRecording, plan
-from workers.wrap.recording import SealedPack
+from workers.wrap.plan import PlannedRecording, check_delivers, plan
+from workers.wrap.recording import SealedPack, to_examine
 from workers.wrap.segment import Limits, Part
 
 NOTES_AT_ONCE = 200
@@ -52,27 +55,41 @@ def wrap(settings: Settings, ledger: Ledger, study_id: int, attempt: int, *, now
     # 1. Gather.
     lease.renew()
     study, packs = _gather(settings, ledger, study_id)
-    source = SourceStudy(
-        settings.tenant, study.study_instance_uid, study.received_at, study.attributes
-    )
-    # 2. Decide.
-    limits = Limits(settings.part_frames_max, settings.part_bytes_max)
-    planned = plan(source, packs, limits, fallback_us=_nominal_start_us(study))
-    # 3. Apply and verify.
-    derived_files.remove_drafts(settings.derived_dir / study.study_instance_uid)
-    with PartFiles(settings, packs, lease.keep) as files:
-        instances = [_made(files, one, part) for one in planned for part in one.parts]
-    instances += [original for one in planned for original in _originals(settings, one, packs)]
-    # 4. Record.
-    notes = report.notes(planned, packs, study.calling_ae_title)
+    source = source_study(settings, study)
+    directory = settings.derived_dir / source.study_instance_uid
+    derived_files.remove_drafts(directory)
+    with FrameSpool(directory) as spool:
+        # 2. Look into what is not simply a JPEG frame.
+        with Examiner(settings, packs, spool, lease.keep) as examiner:
+            examined = examiner.examine(to_examine(packs))
+        # 3. Decide.
+        limits = Limits(settings.part_frames_max, settings.part_bytes_max)
+        fallback_us = _nominal_start_us(study)
+        planned = plan(source, packs, limits, fallback_us=fallback_us, examined=examined)
+        # 4. Say what cannot be shown; apply and verify the rest.
+        notes = report.notes(planned, packs, study.calling_ae_title)
+        notes = (replace(one, study_instance_uid=study.study_instance_uid) for one in notes)
+        _record_notes(ledger, lease, notes, now)
+        check_delivers(planned)
+        with PartFiles(settings, packs, lease.keep, spool=spool.path) as files:
+            instances = [_made(files, one, part) for one in planned for part in one.parts]
+            instances += [video for one in planned for video in _untouched(files, one, packs)]
+    originals = [original for one in planned for original in _originals(settings, one, packs)]
+    instances += corrected_originals.remade(settings, source, originals, lease.keep)
+    # 5. Record.
+    counts = report.report(planned)
+    with ledger.transaction() as session:
+        studies.finish_wrap(session, study_id, attempt, instances, report=counts, now=now())
+
+
+def _record_notes(
+    ledger: Ledger, lease: StudyLease, notes: Iterator[QuarantineNote], now: Clock
+) -> None:
     while batch := list(islice(notes, NOTES_AT_ONCE)):
         lease.keep()
         with ledger.transaction() as session:
             for note in batch:
                 reception.quarantine(session, note, now=now())
-    counts = report.report(planned)
-    with ledger.transaction() as session:
-        studies.finish_wrap(session, study_id, attempt, instances, report=counts, now=now())
 
 
 def _gather(settings: Settings, ledger: Ledger, study_id: int) -> tuple[Study, list[SealedPack]]:
@@ -115,6 +132,30 @@ def _made(files: PartFiles, one: PlannedRecording, part: Part) -> DerivedInstanc
         digest=file.written.digest,
         first_frame_at=video_endoscopic.first_frame_at(one.source, part),
     )
+
+
+def _untouched(
+    files: PartFiles, one: PlannedRecording, packs: Sequence[SealedPack]
+) -> Iterator[DerivedInstance]:
+    """Yield the received instances that are parts already: each lies in a file of its own."""
+    study_instance_uid = one.source.study.study_instance_uid
+    for position, member in enumerate(one.source.recording.untouched):
+        row = packs[int(member["pack"])].index[int(member["row"])]
+        file = files.copy(study_instance_uid, member)
+        number = int(row["instance_number"])
+        yield DerivedInstance(
+            role=DerivedRole.FRAMES,
+            number=number if number >= 0 else position + 1,
+            series_instance_uid=file.series_instance_uid,
+            sop_class_uid=VIDEO_ENDOSCOPIC,
+            sop_instance_uid=file.sop_instance_uid,
+            transfer_syntax_uid=JPEG_BASELINE,
+            storage_key=file.storage_key,
+            size_bytes=file.written.size_bytes,
+            frame_count=int(member["frame_count"]),
+            digest=file.written.digest,
+            first_frame_at=_iso(int(member["acquired_us"])),
+        )
 
 
 def _originals(

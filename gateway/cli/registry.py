@@ -6,6 +6,7 @@ import typer
 
 from gateway.cli import opening
 from gateway.cli.tables import AsJson, show
+from gateway.dicom import charsets
 from gateway.ledger.queries import registry as queries
 from gateway.ledger.transitions import registry
 from gateway.web import echo
@@ -16,19 +17,47 @@ route_app = typer.Typer(help="Which way studies go.", no_args_is_help=True)
 
 ACTOR = opening.ACTOR
 
+CHARSET_HELP = "Read its text as this, whatever it declares: GB18030, EUC-KR, ISO_IR 100, ..."
+Charset = Annotated[str, typer.Option(help=CHARSET_HELP)]
+
 
 @source_app.command("add")
 def add_source(
     ae_title: str,
     host: Annotated[str, typer.Option(help="Its address; empty: any.")] = "",
     description: str = "",
+    associations_max: Annotated[
+        int | None,
+        typer.Option(min=1, help="At once; default: CAPSULE_SOURCE_ASSOCIATIONS_MAX."),
+    ] = None,
+    charset: Charset = "",
 ) -> None:
     """Let an AE send to us."""
+    term = charsets.normal_term(charset)
     with opening.current_ledger().transaction() as session:
         registry.add_source(
-            session, ae_title, host=host, description=description, now=opening.now(), actor=ACTOR
-        )
+            session, ae_title, host=host, description=description,
+            associations_max=associations_max, charset=term, now=opening.now(), actor=ACTOR,
+        )  # fmt: skip
     typer.echo(f"{ae_title} may send.")
+
+
+@source_app.command("edit")
+def edit_source(
+    ae_title: str,
+    host: Annotated[str | None, typer.Option(help="Its address; empty: any.")] = None,
+    description: Annotated[str | None, typer.Option()] = None,
+    charset: Annotated[str | None, typer.Option(help=CHARSET_HELP)] = None,
+    enabled: Annotated[bool | None, typer.Option()] = None,
+) -> None:
+    """Change a source."""
+    term = None if charset is None else charsets.normal_term(charset)
+    with opening.current_ledger().transaction() as session:
+        registry.edit_source(
+            session, ae_title, host=host, description=description, charset=term,
+            enabled=enabled, now=opening.now(), actor=ACTOR,
+        )  # fmt: skip
+    typer.echo(f"{ae_title} changed.")
 
 
 @source_app.command("list")
@@ -41,6 +70,8 @@ def list_sources(as_json: AsJson = False) -> None:
                 "host": one.host or "any",
                 "enabled": one.enabled,
                 "description": one.description,
+                "associations_max": one.associations_max,
+                "charset": one.charset or "as declared",
             }
             for one in queries.sources(session)
         ]

@@ -1,8 +1,6 @@
 """The commands that run: everything on this machine (`up`), or one role of it."""
 
 import os
-import signal
-import threading
 from collections.abc import Callable
 from typing import Annotated, Any, NoReturn
 
@@ -40,19 +38,16 @@ def up() -> None:
 
 def scp() -> None:
     """Run the DICOM listener."""
-    from gateway.scp import recovery
-    from gateway.scp.server import ScpServer
+    from gateway.scp.processes import ListenerProcesses
 
     settings = opening.settings()
     log.configure(settings, "scp")
-    ledger = opening.ledger(settings)
-    recovery.recover(settings, ledger, opening.now())
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    with ScpServer(settings, ledger) as listener:
-        runfile.announce(settings.run_dir, roles.SCP, host=settings.dicom_host, port=listener.port)
-        stop.wait()
+    opening.ledger(settings).dispose()  # a connection must not be open in a process that forks
+
+    def announce(port: int) -> None:
+        runfile.announce(settings.run_dir, roles.SCP, host=settings.dicom_host, port=port)
+
+    ListenerProcesses(settings).run(announce)
     runfile.withdraw(settings.run_dir, roles.SCP)
 
 

@@ -1,19 +1,26 @@
 """`study`: what was received and what became of it."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
+from gateway import correcting
 from gateway.cli import opening
 from gateway.cli.tables import AsJson, show, show_one
+from gateway.correcting import Warrant
+from gateway.ledger.queries import corrections as correction_queries
 from gateway.ledger.queries import studies as queries
 from gateway.ledger.queries.studies import StudyLine
+from gateway.ledger.schema import Correction, Study
 from gateway.ledger.transitions import registry
 from gateway.ledger.transitions import studies as transitions
-from gateway.model import SettleRule, StudyState
+from gateway.model import SettleRule, StudyState, TextOrigin
 
 app = typer.Typer(help="Studies.", no_args_is_help=True)
 
+Reason = Annotated[str, typer.Option(help="Why, in a few words; kept with the correction.")]
 StudyUid = Annotated[str, typer.Argument(metavar="STUDY_INSTANCE_UID")]
 
 
@@ -39,7 +46,60 @@ def show_study(study_instance_uid: StudyUid, as_json: AsJson = False) -> None:
         study = queries.by_uid(session, study_instance_uid)
         row = _row(queries.line(session, study.id))
         report = {key: value for key, value in study.report.items() if key != "gaps"}
-    show_one({**row, "reason": study.reason, "remedy": study.remedy, **report}, as_json=as_json)
+        identity = {
+            **_text_of(study),
+            **_corrections(correction_queries.history(session, study.id)),
+        }
+    about = {**row, "reason": study.reason, "remedy": study.remedy, **identity, **report}
+    show_one(about, as_json=as_json)
+
+
+@app.command("correct")
+def correct_study(
+    study_instance_uid: StudyUid,
+    reason: Reason,
+    patient_name: Annotated[
+        str | None, typer.Option(help="Family^Given=Ideographic=Phonetic.")
+    ] = None,
+    patient_id: Annotated[str | None, typer.Option()] = None,
+    birth_date: Annotated[str | None, typer.Option(help="YYYYMMDD.")] = None,
+    sex: Annotated[str | None, typer.Option(help="M, F or O.")] = None,
+    accession_number: Annotated[str | None, typer.Option()] = None,
+) -> None:
+    """Correct whose study it is.
+
+    It is made and sent again under the corrected identity; destinations that have it under the
+    old one get a rejection note.
+    """
+    wanted = {
+        "PatientName": patient_name,
+        "PatientID": patient_id,
+        "PatientBirthDate": birth_date,
+        "PatientSex": sex,
+        "AccessionNumber": accession_number,
+    }
+    settings, ledger = opening.settings(), opening.current_ledger()
+    with ledger.reading() as session:
+        study_id = queries.by_uid(session, study_instance_uid).id
+    given = {keyword: value for keyword, value in wanted.items() if value is not None}
+    changed = correcting.correct_study(
+        ledger, settings.tenant, study_id, given, Warrant(opening.ACTOR, reason, opening.now())
+    )
+    typer.echo(f"Corrected: {', '.join(changed)}. It is made and sent again from here on.")
+
+
+@app.command("merge")
+def merge_patient(from_patient_id: str, into_patient_id: str, reason: Reason) -> None:
+    """Give every study of one Patient ID to another.
+
+    Name, birth date and sex become those of the other patient's latest study here.
+    """
+    settings, ledger = opening.settings(), opening.current_ledger()
+    warrant = Warrant(opening.ACTOR, reason, opening.now())
+    count = correcting.merge_patient(
+        ledger, settings.tenant, from_patient_id, into_patient_id, warrant
+    )
+    typer.echo(f"{count} studies given over. They are made and sent again from here on.")
 
 
 @app.command("close")
@@ -69,6 +129,24 @@ def send_study(study_instance_uid: StudyUid, destination: str) -> None:
         study = queries.by_uid(session, study_instance_uid)
         registry.send_now(session, study.id, destination, now=opening.now(), actor=opening.ACTOR)
     typer.echo(f"On its way to {destination}.")
+
+
+def _text_of(study: Study) -> dict[str, Any]:
+    """Return how the text of a study was read, and what of it is doubtful."""
+    said = {**asdict(TextOrigin()), **study.text_origin}
+    return {
+        "declared_charset": said["declared"] or "none",
+        "read_as": f"{said['read_as']}, {said['because']}",
+        **{f"doubt_{keyword}": doubt for keyword, doubt in said["doubts"].items()},
+    }
+
+
+def _corrections(history: Sequence[Correction]) -> dict[str, Any]:
+    return {
+        f"correction_{number}": f"{one.at:%Y-%m-%d %H:%M} {one.actor}:"
+        f" {', '.join(sorted(one.changes))} ({one.reason})"
+        for number, one in enumerate(history, start=1)
+    }
 
 
 def _row(line: StudyLine) -> dict[str, Any]:

@@ -1,17 +1,20 @@
 """Pure: who and what an instance belongs to, decoded to Unicode."""
 
+import struct
 import zlib
 from collections.abc import Mapping
 from io import BytesIO
 from typing import Any
 
 from pydicom import Dataset
+from pydicom.config import disable_value_validation
+from pydicom.errors import BytesLengthException
 from pydicom.filereader import read_dataset
-from pydicom.valuerep import PersonName
 
+from gateway.dicom import text
 from gateway.dicom.header import DEFLATED, EXPLICIT_BIG, IMPLICIT_LITTLE
 from gateway.errors import Undecodable
-from gateway.model import SeriesIdentity, StudyIdentity
+from gateway.model import SeriesIdentity, StudyIdentity, TextOrigin
 
 REPEATED = (
     "PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex",
@@ -27,19 +30,33 @@ REPEATED = (
 """Attributes of the source that every derived instance repeats: copied, never invented."""
 
 
-def read(data: bytes, transfer_syntax_uid: str) -> tuple[StudyIdentity, SeriesIdentity]:
+UNREADABLE = (
+    ValueError, TypeError, LookupError, AttributeError, EOFError, NotImplementedError, OSError,
+    RecursionError, BytesLengthException, struct.error, zlib.error,
+)  # fmt: skip
+"""What the library raises, all in all, for a data set that is none."""
+_OF_THE_LEDGER = ("SeriesDescription",)
+
+
+def read(
+    data: bytes, transfer_syntax_uid: str, *, charset: str = ""
+) -> tuple[StudyIdentity, SeriesIdentity]:
     """Read a data set up to its pixel data. Raises Undecodable.
 
-    Text is decoded by the Specific Character Set the data set declares.
+    charset: the Specific Character Set an operator knows the source to mean; empty if none.
+    How text was read, and what is doubtful about it, is in StudyIdentity.text_origin.
     """
-    ds = _read(data, transfer_syntax_uid)
     try:
-        return _identity(ds)
-    except (ValueError, TypeError, LookupError) as error:
+        # The library would write every value it finds odd, names among them, into the log.
+        with disable_value_validation():
+            ds = _read(data, transfer_syntax_uid)
+            origin = text.decode(ds, (*REPEATED, *_OF_THE_LEDGER), override=charset)
+            return _identity(ds, origin)
+    except UNREADABLE as error:
         raise Undecodable(f"An identifying attribute cannot be read: {error}.") from error
 
 
-def _identity(ds: Dataset) -> tuple[StudyIdentity, SeriesIdentity]:
+def _identity(ds: Dataset, origin: TextOrigin) -> tuple[StudyIdentity, SeriesIdentity]:
     study = StudyIdentity(
         study_instance_uid=str(ds.get("StudyInstanceUID", "")),
         patient_id=_text(ds, "PatientID"),
@@ -52,6 +69,7 @@ def _identity(ds: Dataset) -> tuple[StudyIdentity, SeriesIdentity]:
         study_description=_text(ds, "StudyDescription"),
         declared_count=_declared_count(ds),
         attributes=repeated_attributes(ds),
+        text_origin=origin,
     )
     series = SeriesIdentity(
         series_instance_uid=str(ds.get("SeriesInstanceUID", "")),
@@ -73,7 +91,6 @@ def _declared_count(ds: Dataset) -> int | None:
 def repeated_attributes(ds: Dataset) -> dict[str, Any]:
     """Return the REPEATED attributes that are present, as DICOM JSON (PS3.18 Annex F)."""
     kept = Dataset()
-    ds.decode()
     for keyword in REPEATED:
         if keyword in ds:
             kept[keyword] = ds[keyword]
@@ -89,21 +106,14 @@ def as_dataset(attributes: Mapping[str, Any]) -> Dataset:
 def _read(data: bytes, transfer_syntax_uid: str) -> Dataset:
     if transfer_syntax_uid == DEFLATED:
         data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, 1 << 20)
-    try:
-        return read_dataset(
-            BytesIO(data),
-            is_implicit_VR=transfer_syntax_uid == IMPLICIT_LITTLE,
-            is_little_endian=transfer_syntax_uid != EXPLICIT_BIG,
-            stop_when=lambda tag, _vr, _length: tag >= 0x7FE00010,
-        )
-    except (ValueError, TypeError, LookupError, EOFError, NotImplementedError, OSError) as error:
-        raise Undecodable(f"The data set cannot be read: {error}.") from error
+    return read_dataset(
+        BytesIO(data),
+        is_implicit_VR=transfer_syntax_uid == IMPLICIT_LITTLE,
+        is_little_endian=transfer_syntax_uid != EXPLICIT_BIG,
+        stop_when=lambda tag, _vr, _length: tag >= 0x7FE00010,
+    )
 
 
 def _text(ds: Dataset, keyword: str) -> str:
     value = ds.get(keyword)
-    if value is None:
-        return ""
-    if isinstance(value, PersonName):
-        return str(value)
-    return str(value).strip()
+    return "" if value is None else str(value).replace("\0", "").strip()

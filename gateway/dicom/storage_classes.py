@@ -31,6 +31,13 @@ STORAGE_CLASSES: dict[str, str] = {
     "1.2.840.10008.5.1.4.1.1.11.2": "Color Softcopy Presentation State",
 }
 
+DOCUMENT_CLASSES = frozenset(
+    uid
+    for uid, name in STORAGE_CLASSES.items()
+    if name.endswith(("SR", "PDF", "Document", "Presentation State"))
+)
+"""Without pixel data: no compression of images applies to them (PS3.5 A.4)."""
+
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
@@ -54,3 +61,10 @@ TRANSFER_SYNTAXES: dict[str, str] = {
     "1.2.840.10008.1.2.2": "Explicit VR Big Endian (retired)",
 }
 """In the order of our preference: what needs no conversion first."""
+
+DOCUMENT_TRANSFER_SYNTAXES = (
+    EXPLICIT_LITTLE,
+    IMPLICIT_LITTLE,
+    "1.2.840.10008.1.2.1.99",
+    "1.2.840.10008.1.2.2",
+)

@@ -28,15 +28,21 @@ COMMAND_FIELD, MESSAGE_ID, MESSAGE_ID_BEING_RESPONDED_TO = 0x0100, 0x0110, 0x012
 PRIORITY, COMMAND_DATA_SET_TYPE, STATUS = 0x0700, 0x0800, 0x0900
 AFFECTED_SOP_INSTANCE_UID, REQUESTED_SOP_INSTANCE_UID = 0x1000, 0x1001
 EVENT_TYPE_ID, ACTION_TYPE_ID = 0x1002, 0x1008
+ERROR_COMMENT = 0x0902
+REMAINING_COUNT, COMPLETED_COUNT, FAILED_COUNT, WARNING_COUNT = 0x1020, 0x1021, 0x1022, 0x1023
+MOVE_ORIGINATOR_AE_TITLE, MOVE_ORIGINATOR_MESSAGE_ID = 0x1030, 0x1031
 
 C_STORE_RQ, C_STORE_RSP = 0x0001, 0x8001
+C_GET_RQ, C_GET_RSP = 0x0010, 0x8010
+C_FIND_RQ, C_FIND_RSP = 0x0020, 0x8020
+C_MOVE_RQ, C_MOVE_RSP = 0x0021, 0x8021
 N_EVENT_REPORT_RQ, N_EVENT_REPORT_RSP = 0x0100, 0x8100
 N_ACTION_RQ, N_ACTION_RSP = 0x0130, 0x8130
 DATA_SET_PRESENT, NO_DATA_SET = 0x0001, 0x0101
 MEDIUM = 0x0000
 
 Command = Mapping[int, int | str]
-"""Command elements by element number: US as int, UI as str."""
+"""Command elements by element number: US as int; UI, AE and LO as str, ASCII."""
 
 _NUMBERS = frozenset(
     {
@@ -150,5 +156,5 @@ def _element(number: int, value: int | str) -> bytes:
         data = struct.pack("<H", value)
     else:
         data = value.encode("ascii")
-        data += b"\0" * (len(data) % 2)
+        data += (b"\0" if number in _UIDS else b" ") * (len(data) % 2)
     return struct.pack("<HHL", 0x0000, number, len(data)) + data

@@ -32,6 +32,14 @@ class SopInstance:
         return Proposal(self.sop_class_uid, (self.transfer_syntax_uid,))
 
 
+@dataclass(frozen=True)
+class MoveOriginator:
+    """Who asked for what is sent, by which request (PS3.7 9.1.1.1.6)."""
+
+    ae_title: str
+    message_id: int
+
+
 class StoreScu:
     """Sends instances over one association; its buffer is reused."""
 
@@ -48,29 +56,23 @@ class StoreScu:
         size_bytes: int,
         *,
         verify: Callable[[], None] = lambda: None,
+        proposal: Proposal | None = None,
+        originator: MoveOriginator | None = None,
     ) -> int:
         """Send one instance and return the peer's status.
 
-        size_bytes: of the data set. verify is called when all of it has been read, before the
-        last fragment leaves; what it raises leaves the request unfinished, and the association
-        fit for nothing but an abort.
+        size_bytes: of the data set. proposal: the context to send it in, if it is not sent as it
+        is stored. originator: for a sub-operation of C-MOVE. verify is called when all of it
+        has been read, before the last fragment leaves; what it raises leaves the request
+        unfinished, and the association fit for nothing but an abort.
 
         Raises ContextNotAccepted before anything is sent; IntegrityError if the data set ends
         early; OutcomeUnknown if no answer can be had: the peer may have the instance or not.
         """
         association = self._association
-        context_id = association.context(instance.proposal).context_id
+        context_id = association.context(proposal or instance.proposal).context_id
         message_id = association.next_message_id()
-        command = pdu.encode_command(
-            {
-                pdu.AFFECTED_SOP_CLASS_UID: instance.sop_class_uid,
-                pdu.COMMAND_FIELD: pdu.C_STORE_RQ,
-                pdu.MESSAGE_ID: message_id,
-                pdu.PRIORITY: pdu.MEDIUM,
-                pdu.COMMAND_DATA_SET_TYPE: pdu.DATA_SET_PRESENT,
-                pdu.AFFECTED_SOP_INSTANCE_UID: instance.sop_instance_uid,
-            }
-        )
+        command = request_command(instance, message_id, originator)
         used = 0
         for part in pdu.message_pdus(context_id, pdu.COMMAND, command, association.fragment_room):
             used = self._room_for(len(part), used)
@@ -127,3 +129,21 @@ class StoreScu:
             raise OutcomeUnknown(f"{self._association.peer} answered another request than ours.")
         self._association.is_idle = True
         return status
+
+
+def request_command(
+    instance: SopInstance, message_id: int, originator: MoveOriginator | None = None
+) -> bytes:
+    """Return the command set of a C-STORE-RQ."""
+    command: dict[int, int | str] = {
+        pdu.AFFECTED_SOP_CLASS_UID: instance.sop_class_uid,
+        pdu.COMMAND_FIELD: pdu.C_STORE_RQ,
+        pdu.MESSAGE_ID: message_id,
+        pdu.PRIORITY: pdu.MEDIUM,
+        pdu.COMMAND_DATA_SET_TYPE: pdu.DATA_SET_PRESENT,
+        pdu.AFFECTED_SOP_INSTANCE_UID: instance.sop_instance_uid,
+    }
+    if originator is not None:
+        command[pdu.MOVE_ORIGINATOR_AE_TITLE] = originator.ae_title
+        command[pdu.MOVE_ORIGINATOR_MESSAGE_ID] = originator.message_id
+    return pdu.encode_command(command)

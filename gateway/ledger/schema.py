@@ -8,9 +8,20 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, Enum, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Enum,
+    ForeignKey,
+    Index,
+    String,
+    UniqueConstraint,
+    event,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from gateway.ledger import search_keys
 from gateway.ledger.engine import UtcDateTime
 from gateway.model import (
     AssociationOutcome,
@@ -18,6 +29,7 @@ from gateway.model import (
     Disposition,
     ItemState,
     KeyFrameReason,
+    Organ,
     PackState,
     SettleRule,
     StudyState,
@@ -30,6 +42,7 @@ _ENUMS: tuple[type[StrEnum], ...] = (
     Disposition,
     ItemState,
     KeyFrameReason,
+    Organ,
     PackState,
     SettleRule,
     StudyState,
@@ -64,6 +77,8 @@ class Source(Base):
     host: Mapped[str] = mapped_column(String(255), default="")  # empty: any address
     description: Mapped[str] = mapped_column(String(255), default="")
     enabled: Mapped[bool] = mapped_column(default=True)
+    associations_max: Mapped[int | None]  # at once; empty: what the settings say
+    charset: Mapped[str] = mapped_column(String(32), default="")  # of its text, whatever it says
     created_at: Mapped[datetime]
 
 
@@ -103,6 +118,7 @@ class Association(Base):
     calling_ae_title: Mapped[str] = mapped_column(String(16))
     called_ae_title: Mapped[str] = mapped_column(String(16))
     peer: Mapped[str] = mapped_column(String(64))
+    listener: Mapped[str] = mapped_column(String(40), default="")  # the process that holds it
     outcome: Mapped[AssociationOutcome]
     reason: Mapped[str] = mapped_column(String(400), default="")
     received_count: Mapped[int] = mapped_column(default=0)
@@ -110,6 +126,7 @@ class Association(Base):
     refused_count: Mapped[int] = mapped_column(default=0)
     opened_at: Mapped[datetime] = mapped_column(index=True)
     closed_at: Mapped[datetime | None]
+    __table_args__ = (Index("association_outcome", "outcome", "calling_ae_title"),)
 
 
 class Study(Base):
@@ -137,10 +154,44 @@ class Study(Base):
     study_description: Mapped[str] = mapped_column(String(64), default="")
     declared_count: Mapped[int | None]  # Images in Acquisition (0020,1002)
     attributes: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    text_origin: Mapped[dict[str, Any]] = mapped_column(default=dict)  # gateway.model.TextOrigin
+    # Its Study Instance UID at destinations, once it was given to another patient.
+    delivered_uid: Mapped[str] = mapped_column(String(64), default="")
     report: Mapped[dict[str, Any]] = mapped_column(default=dict)  # what the wrap counted
+    summary: Mapped[dict[str, Any]] = mapped_column(default=dict)  # what the summary promises
     received_at: Mapped[datetime]  # first instance
     last_received_at: Mapped[datetime]  # latest new instance
     state_changed_at: Mapped[datetime]
+    # For queries, from the columns above (gateway.ledger.search_keys); never shown.
+    name_alphabetic: Mapped[str] = mapped_column(String(128), default="")
+    name_ideographic: Mapped[str] = mapped_column(String(128), default="")
+    name_phonetic: Mapped[str] = mapped_column(String(128), default="")
+    study_identifier: Mapped[str] = mapped_column(String(16), default="")  # Study ID (0020,0010)
+    __table_args__ = (
+        # Of those that have one, and searched by their beginning: PostgreSQL would not use an
+        # index in the order of a language.
+        *(
+            Index(
+                f"study_{name}",
+                name,
+                postgresql_ops={name: "varchar_pattern_ops"},
+                sqlite_where=text(f"{name} != ''"),
+                postgresql_where=text(f"{name} != ''"),
+            )
+            for name in ("name_alphabetic", "name_ideographic", "name_phonetic", "delivered_uid")
+        ),
+        Index("study_date_time", "study_date", "study_time"),
+        Index("study_identifier", "study_identifier"),
+    )
+
+
+@event.listens_for(Study, "before_insert")
+@event.listens_for(Study, "before_update")
+def _follow(_mapper: object, _connection: object, study: Study) -> None:
+    for column, value in search_keys.of_study(
+        study.patient_name or "", study.attributes or {}
+    ).items():
+        setattr(study, column, value)
 
 
 class Series(Base):
@@ -153,7 +204,10 @@ class Series(Base):
     modality: Mapped[str] = mapped_column(String(16), default="")
     series_number: Mapped[str] = mapped_column(String(12), default="")
     series_description: Mapped[str] = mapped_column(String(64), default="")
-    __table_args__ = (UniqueConstraint("study_id", "series_instance_uid"),)
+    __table_args__ = (
+        UniqueConstraint("study_id", "series_instance_uid"),
+        Index("series_uid", "series_instance_uid"),
+    )
 
 
 class Pack(Base):
@@ -213,7 +267,38 @@ class Derived(Base):
     digest: Mapped[str] = mapped_column(String(64))  # SHA-256 of the file
     first_frame_at: Mapped[str] = mapped_column(String(26), default="")  # local time, ISO 8601
     created_at: Mapped[datetime]
-    __table_args__ = (UniqueConstraint("study_id", "sop_instance_uid"),)
+    destination_id: Mapped[int | None] = mapped_column(ForeignKey("destination.id"))  # only there
+    checked_at: Mapped[datetime | None]  # by the preflight; empty: not yet
+    __table_args__ = (
+        UniqueConstraint("study_id", "sop_instance_uid"),
+        Index("derived_series_uid", "series_instance_uid"),
+        Index("derived_uid", "sop_instance_uid"),
+    )
+
+
+class Correction(Base):
+    """What an operator changed about the identity of a study; holds for `revision` and later."""
+
+    __tablename__ = "correction"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id"), index=True)
+    revision: Mapped[int]
+    at: Mapped[datetime]
+    actor: Mapped[str] = mapped_column(String(64))
+    reason: Mapped[str] = mapped_column(String(400))
+    changes: Mapped[dict[str, Any]]  # keyword -> [before, after]
+    attributes_before: Mapped[dict[str, Any]]
+    study_instance_uid_before: Mapped[str] = mapped_column(String(64))
+
+
+class Rejection(Base):
+    """An instance that a rejection note (a derived instance, too) takes back at a destination."""
+
+    __tablename__ = "rejection"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    note_id: Mapped[int] = mapped_column(ForeignKey("derived.id"), index=True)
+    derived_id: Mapped[int] = mapped_column(ForeignKey("derived.id"))
+    __table_args__ = (UniqueConstraint("note_id", "derived_id"),)
 
 
 class KeyFrame(Base):
@@ -231,6 +316,21 @@ class KeyFrame(Base):
     score: Mapped[float]
     neighbour_count: Mapped[int]  # how many frames it stands for
     __table_args__ = (UniqueConstraint("study_id", "revision", "rank"),)
+
+
+class Landmark(Base):
+    """Where an organ begins in the current revision; what a person said stays."""
+
+    __tablename__ = "landmark"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id"))
+    organ: Mapped[Organ]
+    recording_frame_number: Mapped[int]  # 1-based, first frame of the organ
+    elapsed_ms: Mapped[int] = mapped_column(BigInteger)  # since the first frame
+    confidence: Mapped[float]  # 0 to 1; 1 where a person said so
+    edited_by: Mapped[str] = mapped_column(String(64), default="")  # empty: estimated
+    edited_at: Mapped[datetime | None]
+    __table_args__ = (UniqueConstraint("study_id", "organ"),)
 
 
 class Transfer(Base):

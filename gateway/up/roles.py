@@ -14,7 +14,7 @@ from gateway.settings import Settings
 from gateway.up import broker, runfile
 from gateway.up.child import Child
 
-BROKER, SCP, WEB, BEAT = "broker", "scp", "web", "beat"
+BROKER, SCP, WEB, BEAT, INBOX = "broker", "scp", "web", "beat", "inbox"
 WORKER_SWEEP, WORKER = "worker-sweep", "worker"
 
 SWEEP_QUEUES = ("sweep",)
@@ -38,9 +38,13 @@ def children(settings: Settings) -> list[Child]:
     if not settings.broker_url:
         environ["CAPSULE_BROKER_URL"] = broker.broker_url(settings.home)
         brokers = [_broker(settings.home)]
+    inboxes = [Child(INBOX, (*_PYTHON, "gateway", INBOX), environ, order=THEN)]
+    if not settings.inbox:
+        inboxes = []
     return [
         *brokers,
         *(_listener(name, settings, environ) for name in (SCP, WEB)),
+        *inboxes,
         *(
             Child(name, argv, environ, order=THEN)
             for name, argv in _celery_commands(settings).items()

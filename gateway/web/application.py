@@ -12,8 +12,10 @@ from gateway.web.assets import asset
 from gateway.web.live import Watcher
 from gateway.web.pages import (
     api,
+    correction,
     destinations,
     health,
+    manifest,
     nav,
     pictures,
     quarantine,
@@ -29,8 +31,10 @@ from gateway.web.typed import RowConverter
 
 PAGES = (
     api,
+    correction,
     destinations,
     health,
+    manifest,
     nav,
     pictures,
     quarantine,

@@ -31,11 +31,16 @@ MAY_IMPORT = {
     "gateway.dimse": BASE | {"gateway.dicom", "gateway.network"},
     "gateway.packs": EDGE | {"gateway.dicom"},
     "gateway.ledger": EDGE,
+    "gateway.ledger.search_keys": {"gateway.dicom"},
+    "gateway.correcting": EDGE | RECORDS,
     "gateway.scp": EDGE | RECORDS | READY | NETWORK,
-    "gateway.web": EDGE | RECORDS | READY | NETWORK,
+    "gateway.web": EDGE | RECORDS | READY | NETWORK | {"gateway.correcting"},
+    "gateway.importing": EDGE | RECORDS | NETWORK | {"gateway.scp", "gateway.up.leash"},
+    "gateway.preflight": BASE | {"gateway.dicom"},
     "gateway.simulator": EDGE | READY | {"gateway.dicom"} | NETWORK,
     "gateway.up": {"gateway.errors", "gateway.settings", "gateway.log"},
     "gateway.up.runfile": {"gateway.errors"},
+    "gateway.up.leash": set(),
     "gateway.cli": {"gateway"},  # the composition root knows everything that receives and shows
     "workers": set(),
     "workers.app": EDGE | READY | {"gateway.ledger"},
@@ -47,12 +52,38 @@ MAY_IMPORT = {
     "workers.lease": EDGE | {"gateway.ledger"},
     "workers.derived_files": EDGE | {"gateway.dicom", "gateway.packs"},
     "workers.part_files": EDGE | {"gateway.dicom", "gateway.packs", "workers.wrap"} | MADE,
-    "workers.wrapping": EDGE | RECORDS | MADE | {"workers.wrap", "workers.part_files"},
+    "workers.frame_spool": EDGE | {"gateway.packs"},
+    "workers.fallback_files": EDGE | {"gateway.dicom", "gateway.packs", "workers.wrap"} | MADE,
+    "workers.received_pixels": EDGE | {"gateway.dicom", "gateway.packs", "workers.wrap"},
+    "workers.examining": EDGE
+    | {"gateway.dicom", "gateway.packs", "workers.wrap"}
+    | {"workers.frame_spool", "workers.received_pixels"},
+    "workers.wrapping": EDGE
+    | RECORDS
+    | MADE
+    | {"workers.wrap", "workers.part_files", "workers.examining", "workers.frame_spool"}
+    | {"workers.source_study", "workers.corrected_originals"},
     "workers.stored_recording": EDGE | {"gateway.packs", "workers.summary"},
-    "workers.summarising": EDGE | RECORDS | MADE | {"workers.summary", "workers.stored_recording"},
+    "workers.summarising": EDGE
+    | RECORDS
+    | MADE
+    | {
+        "workers.summary",
+        "workers.stored_recording",
+        "workers.observing",
+        "workers.landmarks",
+        "workers.source_study",
+        "workers.rejecting",
+    },
+    "workers.observing": EDGE | {"workers.summary", "workers.stored_recording"},
+    "workers.landmarks": EDGE | {"gateway.ledger", "workers.summary", "workers.stored_recording"},
     "workers.wrap": BASE | {"gateway.dicom", "workers.dicom_objects"},
+    "workers.source_study": EDGE | {"gateway.ledger", "workers.dicom_objects"},
+    "workers.corrected_originals": EDGE | RECORDS | MADE,
+    "workers.rejection_note": BASE | {"gateway.dicom", "workers.dicom_objects"},
+    "workers.rejecting": EDGE | {"gateway.ledger", "workers.rejection_note"} | MADE,
     "workers.summary": BASE | {"gateway.dicom", "workers.dicom_objects"},
-    "workers.deliver": EDGE | RECORDS | NETWORK,
+    "workers.deliver": EDGE | RECORDS | NETWORK | {"gateway.preflight"},
 }
 
 # Somebody else's package -> the only prefixes that may name it (and translate its errors).
@@ -84,16 +115,32 @@ ONLY_IN = {
 }
 
 PURE = {
+    "gateway.scp.pace",
+    "gateway.scp.places",
     "gateway.errors",
     "gateway.model",
     "gateway.status",
     "gateway.dicom",
     "workers.dicom_objects",
     "gateway.dimse.pdu",
+    "gateway.importing.avi",
+    "gateway.importing.clock",
+    "gateway.importing.content",
+    "gateway.importing.exif",
+    "gateway.importing.instances",
+    "gateway.importing.kinds",
+    "gateway.importing.natural",
+    "gateway.importing.order",
+    "gateway.importing.pictures",
+    "gateway.importing.quicktime",
+    "gateway.importing.report",
+    "gateway.importing.stamps",
+    "gateway.importing.tracks",
     "workers.deliver.retry",
     "workers.settle",
     "workers.wrap",
     "workers.summary",
+    "workers.rejection_note",
 }
 """Bytes and values in, bytes and values out: no socket, file, database, process or clock."""
 NOT_PURE_MODULES = {

@@ -18,6 +18,7 @@ def test_the_same_settings_come_back_from_the_environment_they_make(tmp_path):
         ("CAPSULE_DICOM_PORT", "99999"),
         ("CAPSULE_AE_TITLE", "SEVENTEEN-LETTERS"),
         ("CAPSULE_SETTLE_S", "soon"),
+        ("CAPSULE_WORKLIST", "host:AE"),
         ("CAPSULE_SECRET_KEY_FILE", "/no/such/file"),
     ],
 )

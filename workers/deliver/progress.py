@@ -4,17 +4,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from gateway.errors import GatewayError, InstancesRefused, StoreRefused
+from gateway.errors import GatewayError, InstancesRefused, StaleTransition, StoreRefused
 from gateway.ledger.engine import Ledger
 from gateway.ledger.queries import transfers as queries
+from gateway.ledger.schema import Derived
 from gateway.ledger.transitions import transfers
+from gateway.model import DerivedRole
 from gateway.settings import Settings
+from workers.deliver import preflight
 
 Clock = Callable[[], datetime]
 
 RECORD_COUNT, RECORD_S = 200, 0.5
 """Answers are recorded together, this many or this often. If we die before, those instances are
 sent once more with the same UIDs; a transaction for each would halve the speed of small ones."""
+LOOK_S = 1.0
+"""How soon a transfer ends that was cancelled: after a correction, nothing wrong may follow."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +38,12 @@ class Progress:
     def __init__(
         self, settings: Settings, ledger: Ledger, transfer_id: int, attempt: int, now: Clock
     ) -> None:
+        self._settings = settings
         self._ledger, self._transfer_id, self._attempt = ledger, transfer_id, attempt
         self._lease_s, self._now = settings.lease_s, now
         self._acknowledged: dict[int, list[int]] = {}  # item ids by status
         self._refused: list[_Refusal] = []
-        self._recorded_at = self._renewed_at = now()
+        self._recorded_at = self._renewed_at = self._looked_at = now()
         self._refused_count = 0
         self._first_refusal: GatewayError | None = None
 
@@ -45,6 +51,17 @@ class Progress:
     def beat_s(self) -> float:
         """How often `beat` must be called."""
         return min(1.0, self._lease_s / 6)
+
+    def checked(self, derived: Derived) -> None:
+        """Let an instance of ours through the preflight before it is sent for the first time.
+
+        Raises PreflightFailed. What was received is sent as it came, whatever it is.
+        """
+        if derived.role is DerivedRole.ORIGINAL or derived.checked_at is not None:
+            return
+        preflight.require(self._settings.home / derived.storage_key, derived.sop_instance_uid)
+        with self._ledger.transaction() as session:
+            transfers.note_checked(session, derived.id, now=self._now())
 
     def acknowledged(self, item_id: int, status: int) -> None:
         self._acknowledged.setdefault(status, []).append(item_id)
@@ -59,12 +76,38 @@ class Progress:
         self._record_if_due()
 
     def beat(self) -> None:
-        """Renew the lease when a third of it is over."""
-        if self._now() - self._renewed_at >= timedelta(seconds=self._lease_s / 3):
+        """Renew the lease when a third of it is over, and look whether the claim still holds."""
+        now = self._now()
+        if now - self._renewed_at >= timedelta(seconds=self._lease_s / 3):
             self.record(renew=True)
+        elif now - self._looked_at >= timedelta(seconds=LOOK_S):
+            try:
+                with self._ledger.reading() as session:
+                    transfers.holding(session, self._transfer_id, self._attempt)
+            except StaleTransition:
+                self._record_late()
+                raise
+            self._looked_at = now
 
     def record(self, *, renew: bool = False) -> None:
-        """Write what is noted, in one transaction."""
+        """Write what is noted, in one transaction.
+
+        If the claim is lost, what was acknowledged until then is still written down.
+        """
+        try:
+            self._record(renew=renew)
+        except StaleTransition:
+            self._record_late()
+            raise
+
+    def _record_late(self) -> None:
+        with self._ledger.transaction() as session:
+            for status, item_ids in self._acknowledged.items():
+                transfers.note_late_acknowledgements(
+                    session, self._transfer_id, item_ids, status=status, now=self._now()
+                )
+
+    def _record(self, *, renew: bool) -> None:
         now = self._now()
         with self._ledger.transaction() as session:
             if renew:
@@ -82,7 +125,7 @@ class Progress:
                 )  # fmt: skip
         self._acknowledged.clear()
         self._refused.clear()
-        self._recorded_at = now
+        self._recorded_at = self._looked_at = now
         if renew:
             self._renewed_at = now
 

@@ -9,10 +9,12 @@ from gateway.dimse.association import Association, open_association
 from gateway.dimse.connection import Timeouts
 from gateway.dimse.negotiation import CONTEXTS_MAX, Peer, Proposal
 from gateway.dimse.store_scu import SopInstance, StoreScu
+from gateway.dimse.stored import StoredInstance
 from gateway.errors import (
     ContextNotAccepted,
     IntegrityError,
     ObjectMissing,
+    PreflightFailed,
     SendError,
     StorageError,
     StoreRefused,
@@ -23,7 +25,6 @@ from gateway.ledger.schema import Derived, Destination
 from gateway.settings import Settings
 from gateway.status import describe, in_words, is_stored
 from workers.deliver.progress import Clock, Progress
-from workers.deliver.stored import StoredInstance
 
 CONNECT_TIMEOUT_S = 10.0
 ASSOCIATE_TIMEOUT_S = 30.0
@@ -47,7 +48,8 @@ def send(settings: Settings, ledger: Ledger, transfer_id: int, attempt: int, *, 
 
     1. Propose exactly the presentation contexts the instances need.
     2. Send each over one association; what is answered is recorded as it comes.
-    3. An instance that is refused for good, or damaged here, is noted; the others go on.
+    3. An instance that is refused for good, damaged here, or fails the preflight is noted; the
+       others go on.
     4. If none was, the transfer is sent.
 
     Raises InstancesRefused (permanent) after step 3; StoreRefused (transient), PeerUnreachable,
@@ -126,6 +128,7 @@ def _send_item(
     )
     try:
         association.context(instance.proposal)
+        progress.checked(derived)
         with StoredInstance(
             settings.home / derived.storage_key,
             instance,
@@ -134,7 +137,7 @@ def _send_item(
             digest=derived.digest,
         ) as stored:
             status = scu.store(instance, stored, stored.size_bytes, verify=stored.verify)
-    except (ContextNotAccepted, ObjectMissing, IntegrityError) as error:
+    except (ContextNotAccepted, PreflightFailed, ObjectMissing, IntegrityError) as error:
         _logger.error("deliver.refused", item=item_id, code=error.code, error=str(error))
         progress.refused(item_id, error)
         return

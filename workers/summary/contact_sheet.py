@@ -4,6 +4,7 @@ For receivers that show nothing else: time and reason are drawn under each tile,
 identifies the patient is.
 """
 
+import hashlib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -36,11 +37,12 @@ _GREY, _WHITE = (170, 170, 170), (235, 235, 235)
 _COLOURS = {
     KeyFrameReason.POSSIBLE_BLOOD: (110, 110, 255),
     KeyFrameReason.RARE: (90, 200, 250),
+    KeyFrameReason.LANDMARK: (150, 230, 150),
     KeyFrameReason.REPRESENTATIVE: _GREY,
     KeyFrameReason.COVERAGE: _GREY,
 }
 """BGR."""
-_FIRST = (KeyFrameReason.POSSIBLE_BLOOD, KeyFrameReason.RARE)
+_FIRST = (KeyFrameReason.POSSIBLE_BLOOD, KeyFrameReason.RARE, KeyFrameReason.LANDMARK)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 Picture = NDArray[np.uint8]
@@ -89,7 +91,11 @@ def title(tiles: Sequence[Tile], key_frame_count: int, frame_count: int) -> str:
 
 
 def make(study: SourceStudy, number: int, title: str, tiles: Sequence[Tile]) -> MadeInstance:
-    """Return one sheet. number: 1-based. title: drawn on top, says nothing about the patient."""
+    """Return one sheet. number: 1-based. title: drawn on top, says nothing about the patient.
+
+    Its UID follows from what is shown, not from the bytes an encoder makes of it: those change
+    with the version of OpenCV.
+    """
     place = Placement(
         role=DerivedRole.CONTACT_SHEET,
         sop_class_uid=SECONDARY_CAPTURE,
@@ -102,7 +108,7 @@ def make(study: SourceStudy, number: int, title: str, tiles: Sequence[Tile]) -> 
     stream = _encode(picture)
     ds = dicom_objects.common(study, place)
     _add_capture(ds, study)
-    _add_image(ds, picture, stream)
+    _add_image(ds, picture)
     known_clean = all(tile.key_frame.part.image.get("BurnedInAnnotation") == "NO" for tile in tiles)
     ds.BurnedInAnnotation = "NO" if known_clean else "YES"
     purpose = code("121329", "DCM", "Source image for montage")
@@ -112,7 +118,16 @@ def make(study: SourceStudy, number: int, title: str, tiles: Sequence[Tile]) -> 
         )
         for tile in tiles
     )
+    shown = [title, *(part for tile in tiles for part in _captions(tile.key_frame))]
+    digests = [hashlib.sha256(tile.stream).hexdigest() for tile in tiles]
+    dicom_objects.name(ds, study, place.role, *shown, *digests)
+    ds.LossyImageCompressionRatio = f"{picture.size / len(stream):.4g}"
     return dicom_objects.single_frame_image(ds, study, place, stream)
+
+
+def _captions(key_frame: KeyFrame) -> tuple[str, str]:
+    frame = f"{clock(key_frame.elapsed_ms)}  #{key_frame.recording_frame_number}"
+    return frame, str(key_frame.choice.reason)
 
 
 def draw(title: str, tiles: Sequence[Tile]) -> Picture:
@@ -127,12 +142,11 @@ def draw(title: str, tiles: Sequence[Tile]) -> Picture:
         row, column = divmod(position, columns)
         top, left = TITLE_ROWS + row * cell, column * side
         _paste(picture[top : top + side, left : left + side], tile.stream)
-        choice = tile.key_frame.choice
-        frame = f"{clock(tile.key_frame.elapsed_ms)}  #{tile.key_frame.recording_frame_number}"
+        frame, reason = _captions(tile.key_frame)
         width = side - 16
         _write(picture, frame, (left + 8, top + side + 16), _WHITE, width=width)
-        colour = _COLOURS[choice.reason]
-        _write(picture, str(choice.reason), (left + 8, top + side + 37), colour, width=width)
+        colour = _COLOURS[tile.key_frame.choice.reason]
+        _write(picture, reason, (left + 8, top + side + 37), colour, width=width)
     return picture
 
 
@@ -197,12 +211,11 @@ def _add_capture(ds: Dataset, study: SourceStudy) -> None:
     )
 
 
-def _add_image(ds: Dataset, picture: Picture, stream: bytes) -> None:
+def _add_image(ds: Dataset, picture: Picture) -> None:
     ds.Rows, ds.Columns = picture.shape[:2]
     ds.SamplesPerPixel, ds.PlanarConfiguration = 3, 0
     ds.PhotometricInterpretation = "YBR_FULL_422"
     ds.BitsAllocated = ds.BitsStored = 8
     ds.HighBit, ds.PixelRepresentation = 7, 0
     ds.LossyImageCompression = "01"
-    ds.LossyImageCompressionRatio = f"{picture.size / len(stream):.4g}"
     ds.LossyImageCompressionMethod = "ISO_10918_1"

@@ -1,4 +1,4 @@
-"""Pure: which frames look unlike the others around them, and which are as red as blood.
+"""Pure: which frames hold odd spots or look unlike those around, which are as red as blood.
 
 Neither is a finding: both only say that a human should look.
 """
@@ -22,6 +22,30 @@ recording: long enough to know what is usual there, short enough to stay in one 
 _SPREAD_MIN = {"red_spot": 0.02, "pale_spot": 0.02, "redness": 0.015}
 _CHROMA_SPREAD_MIN = 0.04
 """Spreads are not taken for smaller than this: in a still picture every flicker would be rare."""
+
+
+LANDMARK_MIN = 0.0
+"""Log odds from which a frame may show a landmark."""
+_ODD_USUAL, _ODD_BLOCK, _ODD_AROUND = 0.5, 20, 60
+"""How much of what is usual around a frame is taken off its oddness; usual is the median of a
+block of frames with those around it on both sides."""
+_BLOOD_ODDS = 2.0
+"""Log odds that a frame as red as blood gains."""
+
+
+def strength(features: Features, bloody: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how much a frame should be looked at, 0 to 1; shape (frames,). bloody: see blood."""
+    odd = features["odd"].astype(np.float64)
+    if not odd.any():  # nothing was learned
+        instead: NDArray[np.float64] = np.maximum(rarity(features), bloody) * features["quality"]
+        return instead
+    usual = np.zeros(len(odd))
+    for start in range(0, len(odd), _ODD_BLOCK):
+        around = odd[max(start - _ODD_AROUND, 0) : start + _ODD_BLOCK + _ODD_AROUND]
+        usual[start : start + _ODD_BLOCK] = np.median(around)
+    odds = odd - _ODD_USUAL * usual + _BLOOD_ODDS * bloody
+    chance: NDArray[np.float64] = 1 / (1 + np.exp(-np.clip(odds, -30, 30)))
+    return chance
 
 
 def blood(features: Features) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pydicom import Dataset
+from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
 from gateway.dicom import times
@@ -72,12 +73,16 @@ def make(study: SourceStudy, key_frame: KeyFrame, fragment: bytes) -> MadeInstan
     _add_times(ds, key_frame)
     ds.ImageComments = f"{key_frame.in_words}, {key_frame.choice.reason}"
     ds.PatientOrientation = ""
-    ds.SamplesPerPixel, ds.PlanarConfiguration = 3, 0
+    ds.SamplesPerPixel = ds.get("SamplesPerPixel", 3)
+    if ds.SamplesPerPixel > 1:
+        ds.PlanarConfiguration = 0
     ds.BitsAllocated = ds.BitsStored = 8
     ds.HighBit, ds.PixelRepresentation = 7, 0
     ds.LossyImageCompression = "01"
-    ds.LossyImageCompressionRatio = f"{part.rows * part.columns * 3 / len(fragment):.4g}"
-    ds.LossyImageCompressionMethod = "ISO_10918_1"
+    native_bytes = part.rows * part.columns * ds.SamplesPerPixel
+    ds.LossyImageCompressionMethod = ds.get("LossyImageCompressionMethod", "ISO_10918_1")
+    before = _several(ds.get("LossyImageCompressionRatio"))[:-1]  # of earlier compressions
+    ds.LossyImageCompressionRatio = [*before, f"{native_bytes / len(fragment):.4g}"]
     ds.AcquisitionContextSequence = Sequence()
     ds.SourceImageSequence = Sequence([_source(key_frame)])
     ds.ContributingEquipmentSequence = Sequence(
@@ -87,6 +92,10 @@ def make(study: SourceStudy, key_frame: KeyFrame, fragment: bytes) -> MadeInstan
         ]
     )
     return dicom_objects.single_frame_image(ds, study, place, fragment)
+
+
+def _several(value: object) -> list[object]:
+    return list(value) if isinstance(value, MultiValue) else [value]
 
 
 def _add_times(ds: Dataset, key_frame: KeyFrame) -> None:

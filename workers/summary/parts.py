@@ -13,6 +13,8 @@ from workers.dicom_objects import Reference
 _OF_THE_IMAGE = (
     "ImageType", "PhotometricInterpretation", "Rows", "Columns", "AnatomicRegionSequence",
     "BurnedInAnnotation", "RecognizableVisualFeatures", "ContributingEquipmentSequence",
+    "SamplesPerPixel", "DerivationDescription", "DerivationCodeSequence",
+    "LossyImageCompressionMethod", "LossyImageCompressionRatio",
 )  # fmt: skip
 """A frame taken out keeps these: its bytes are the same."""
 

@@ -16,6 +16,8 @@ _DARK_SHARE_MAX = 0.75
 _LOST_SHARE_MAX = 0.06
 _BUSY_SHARE_MAX = 0.50
 _MUCOSA_SHARE_MIN = 0.25
+_VEIL_COUNTS_MAX = 0.8
+"""What was learned may lower the quality so far; it alone makes no frame unusable."""
 _BLOCK, _AROUND = 32, 48
 """Frames. What counts as sharp depends on what is in view: each block is compared with what lies
 around it on both sides, since smooth mucosa in perfect focus is no sharper than a blurred fold.
@@ -29,7 +31,8 @@ def grade(features: Features) -> None:
     usable = _usable(features)
     exposure = np.interp(features["luminance"], _LUMINANCE, (0.3, 1, 1, 0.3))
     visible = np.clip(features["mucosa_share"] / 0.8, 0, 1)
-    clear = 1 - np.clip(features["busy_share"], 0, 1) / 2
+    covered = np.maximum(features["busy_share"] / 2, features["veil_share"])
+    clear = 1 - np.clip(covered, 0, _VEIL_COUNTS_MAX)
     quality = exposure * visible * clear * _focus(features)
     features["usable"] = usable
     features["quality"] = np.where(usable, np.maximum(quality, 0.01), 0)

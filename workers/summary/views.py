@@ -42,22 +42,9 @@ class Candidates:
         total = cv2.norm(self.layout[position], self.layout[other], cv2.NORM_L1)
         return total / int(self.layout[0].size)
 
-    def distances(self, position: int, others: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return how much one frame differs from each of others; shape (others,)."""
-        difference = self.layout[others].astype(np.int16) - self.layout[position]
-        mean: NDArray[np.float64] = np.abs(difference).mean(axis=(1, 2, 3))
-        return mean
-
     def view_sizes(self) -> NDArray[np.int64]:
         """Return the number of frames of each view; shape (views,)."""
         return np.bincount(self.view)
-
-    def best_of_views(self, score: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Return the position of the highest score of each view, the first of equals."""
-        order = np.lexsort((np.arange(len(self)), -score, self.view))
-        _, first = np.unique(self.view[order], return_index=True)
-        best: NDArray[np.int64] = order[first]
-        return best
 
 
 def candidates(features: Features) -> Candidates:

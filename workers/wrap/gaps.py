@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.wrap.recording import Recording
+from workers.wrap.recording import Recording, code
 from workers.wrap.timing import Timeline
 
 JUMP_S = 10
@@ -65,7 +65,19 @@ def find(recording: Recording, timeline: Timeline, *, from_one: bool, listed_max
 
 def _missing(recording: Recording, *, from_one: bool) -> NDArray[np.int64]:
     """Return, per frame, how many frames are absent just before it."""
-    numbers = recording.frames["instance_number"].astype(np.int64)
+    frames = recording.frames
+    missing = np.zeros(len(frames), np.int64)
+    begins = np.ones(len(frames), np.bool_)  # of the frames of one instance, the first
+    begins[1:] = np.diff(code(frames)) != 0
+    numbers = frames["instance_number"][begins]
+    missing[begins] = _missing_between(recording, numbers, from_one=from_one)
+    return missing
+
+
+def _missing_between(
+    recording: Recording, instance_numbers: NDArray[np.int32], *, from_one: bool
+) -> NDArray[np.int64]:
+    numbers = instance_numbers.astype(np.int64)
     missing = np.zeros(len(numbers), np.int64)
     steps = np.diff(numbers)
     if len(numbers) == 0 or numbers[0] < 0 or (steps <= 0).any():

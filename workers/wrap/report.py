@@ -8,13 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.dicom import identity, legal
-from gateway.model import Disposition, FrameFault, QuarantineNote
+from gateway.model import Disposition, FrameFault, FrameTreatment, QuarantineNote
 from workers.wrap import gaps
 from workers.wrap.plan import PlannedRecording
-from workers.wrap.recording import SealedPack
+from workers.wrap.recording import Frames, SealedPack
+from workers.wrap.recording import code as member_code
 
 GAPS_MAX = 200
 """Gaps listed in the report; gap_count counts them all."""
+NUMBERS_MAX = 50
+"""Frame numbers of one instance named in one sentence."""
 NOTES_MAX = 500
 """Quarantine rows for each kind of trouble in a recording; the report counts them all."""
 
@@ -22,15 +25,19 @@ _FAULT_CODES = {
     FrameFault.TRUNCATED: "frame.truncated",
     FrameFault.CORRUPT: "frame.corrupt",
     FrameFault.SIZE_DISAGREES: "frame.size-disagrees",
+    FrameFault.UNDECODABLE: "frame.undecodable",
+    FrameFault.MISSING: "frame.missing",
 }
 
 
 def report(planned: Sequence[PlannedRecording]) -> dict[str, Any]:
     """Return the counts of a study, ready for JSON.
 
-    received = frame + original + duplicate + conflict + excluded counts. set_apart_count is
-    part of frame_count. In a gap, `recording` is the 1-based number of the recording.
-    corrected_attributes: keywords of what the source says in a form DICOM forbids.
+    received = frame + original + duplicate + conflict + excluded counts, where a multi-frame
+    instance that was opened counts with all its frames. set_apart_count, repaired_count (made
+    JPEG Baseline without loss) and reencoded_count are part of frame_count. In a gap,
+    `recording` is the 1-based number of the recording. corrected_attributes: keywords of what
+    the source says in a form DICOM forbids.
     """
     recordings = [one.source.recording for one in planned]
     found = _gaps(planned)
@@ -46,7 +53,7 @@ def report(planned: Sequence[PlannedRecording]) -> dict[str, Any]:
     ]
     timelines = [one.source.timeline for one in planned if one.parts]
     return {
-        "frame_count": sum(len(one.frames) for one in recordings),
+        "frame_count": sum(one.frame_count for one in recordings),
         "received_count": sum(one.received_count for one in recordings),
         "duplicate_count": sum(one.duplicate_count for one in recordings),
         "excluded_count": sum(len(one.excluded) for one in recordings),
@@ -55,6 +62,8 @@ def report(planned: Sequence[PlannedRecording]) -> dict[str, Any]:
         "set_apart_count": sum(
             len(part.positions) for one in planned for part in one.parts if part.set_apart
         ),
+        "repaired_count": sum(_treated(one.frames, again=False) for one in recordings),
+        "reencoded_count": sum(_treated(one.frames, again=True) for one in recordings),
         "gap_count": sum(one.count for _, one in found),
         "missing_count": sum(one.missing_count for _, one in found),
         "gaps": listed[:GAPS_MAX],
@@ -62,8 +71,15 @@ def report(planned: Sequence[PlannedRecording]) -> dict[str, Any]:
         "times_estimated": any(one.estimated for one in timelines),
         "duration_s": max((one.duration_us for one in timelines), default=0) / 1_000_000,
         "corrected_attributes": _corrected(planned),
-        "parts": sum(len(one.parts) for one in planned),
+        "parts": sum(len(one.parts) + len(one.source.recording.untouched) for one in planned),
     }
+
+
+def _treated(frames: Frames, *, again: bool) -> int:
+    """Count the frames that were changed: compressed again, or without loss."""
+    reencoded = (frames["treatment"] & FrameTreatment.REENCODED) > 0
+    chosen = reencoded if again else (frames["treatment"] > 0) & ~reencoded
+    return int(chosen.sum())
 
 
 def _corrected(planned: Sequence[PlannedRecording]) -> list[str]:
@@ -96,10 +112,17 @@ Trouble = Iterator[tuple[str, str, Disposition, SealedPack, NDArray[np.void]]]
 
 
 def _excluded(one: PlannedRecording, packs: Sequence[SealedPack]) -> Trouble:
-    for member in one.source.recording.excluded:
+    """Yield one trouble for each instance and fault, however many of its frames have it."""
+    excluded = one.source.recording.excluded
+    kind = member_code(excluded) << 8 | excluded["fault"]
+    first_of = dict(zip(kind[::-1].tolist(), range(len(kind) - 1, -1, -1), strict=True))
+    single = excluded["source_frame"] == 0
+    for kind_of, position in sorted(first_of.items(), key=lambda item: item[1]):
+        member = excluded[position]
         pack, row = _row(packs, member)
-        fault = FrameFault(int(row["fault"]))
-        reason = f"{_named(row)} cannot be shown: {fault.in_words}."
+        fault = FrameFault(int(member["fault"]))
+        numbers = () if single[position] else excluded["source_frame"][kind == kind_of].tolist()
+        reason = f"{_frames_named(row, numbers)} cannot be shown: {fault.in_words}."
         yield _FAULT_CODES[fault], reason, Disposition.EXCLUDED, pack, row
 
 
@@ -134,6 +157,17 @@ def _row(
 def _named(row: NDArray[np.void]) -> str:
     number = int(row["instance_number"])
     return f"The frame with Instance Number {number}" if number >= 0 else "A frame"
+
+
+def _frames_named(row: NDArray[np.void], numbers: Sequence[int]) -> str:
+    """numbers: 1-based in a multi-frame instance, none if it has only one."""
+    if not numbers:
+        return _named(row)
+    number = int(row["instance_number"])
+    instance = f"the instance with Instance Number {number}" if number >= 0 else "an instance"
+    shown = ", ".join(map(str, numbers[:NUMBERS_MAX]))
+    more = f" and {len(numbers) - NUMBERS_MAX} more" if len(numbers) > NUMBERS_MAX else ""
+    return f"Frame {shown}{more} of {instance}"
 
 
 def _gaps(planned: Sequence[PlannedRecording]) -> list[tuple[int, gaps.Gaps]]:

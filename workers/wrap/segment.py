@@ -1,17 +1,20 @@
 """Pure: which frames go into which multi-frame instance.
 
-Cut rules, in this order: another size or encoding, a pause of more than PAUSE_S, the frame cap,
-the byte cap, the text of the Frame Time Vector. A part that would be tiny shares with the one
-before it. Appending frames to a recording leaves all but its last two parts as they were.
+Cut rules, in this order: another size, encoding or compression, a pause of more than PAUSE_S,
+the frame cap, the byte cap, the text of the Frame Time Vector. A part that would be tiny shares
+with the one before it. Where the Instance Numbers count, a part holds the frames of a fixed
+range of them: a frame that comes late changes the part it belongs to and no other, and appending
+frames leaves all but the last two as they were.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gateway.errors import LimitExceeded
-from gateway.model import FrameEncoding
+from gateway.model import Compression, FrameEncoding, FrameTreatment
 from workers.wrap.recording import Frames
 
 PAUSE_S = 600
@@ -39,7 +42,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class Part:
-    """number: 1-based, by first frame. set_apart: of another size than most of the recording."""
+    """number: 1-based, by first frame. set_apart: of another size than most of the recording.
+
+    reencoded: its frames were compressed again, before that by `earlier`.
+    """
 
     number: int
     positions: Positions
@@ -47,6 +53,8 @@ class Part:
     columns: int
     encoding: FrameEncoding
     set_apart: bool
+    reencoded: bool = False
+    earlier: Compression = Compression.LOSSLESS
 
 
 def split(frames: Frames, elapsed_us: NDArray[np.int64], limits: Limits) -> list[Part]:
@@ -61,12 +69,14 @@ def split(frames: Frames, elapsed_us: NDArray[np.int64], limits: Limits) -> list
     stretch = np.concatenate([[0], np.cumsum(pauses)])
     size = frames["rows"].astype(np.int64) << 16 | frames["columns"]
     usual_size = _most_common(size)
-    kind = size << 8 | frames["encoding"]
+    kind = size << 16 | frames["encoding"].astype(np.int64) << 8 | _generation(frames)
+    numbers = _counting(frames)
     runs: list[Positions] = []
     for one in np.unique(kind):
         positions = np.flatnonzero(kind == one)
-        cuts = np.flatnonzero(np.diff(stretch[positions])) + 1
-        for run in np.split(positions, cuts):
+        window = stretch[positions] << 40 | _windows(numbers[positions], limits.frames_max)
+        cuts = np.flatnonzero(np.diff(window)) + 1
+        for run in _without_tiny_ends(positions, cuts, stretch, limits):
             runs += _by_caps(run, frames, elapsed_us, limits)
             if len(runs) > PARTS_MAX:
                 raise LimitExceeded(
@@ -82,9 +92,50 @@ def split(frames: Frames, elapsed_us: NDArray[np.int64], limits: Limits) -> list
             columns=int(frames["columns"][run[0]]),
             encoding=FrameEncoding(int(frames["encoding"][run[0]])),
             set_apart=bool(size[run[0]] != usual_size),
+            reencoded=bool(frames["treatment"][run[0]] & FrameTreatment.REENCODED),
+            earlier=Compression(int(frames["earlier"][run[0]])),
         )
         for index, run in enumerate(runs)
     ]
+
+
+def _generation(frames: Frames) -> NDArray[np.int64]:
+    """Return, per frame, what decides its Image Type and its lossy compressions."""
+    again = (frames["treatment"] & FrameTreatment.REENCODED) > 0
+    return np.where(again, frames["earlier"].astype(np.int64) + 1, 0)
+
+
+def _counting(frames: Frames) -> NDArray[np.int64]:
+    """Return the Instance Numbers if they count the frames; else zeros."""
+    numbers = frames["instance_number"].astype(np.int64)
+    counts = bool((numbers >= 0).all() and (np.diff(numbers) > 0).all())
+    return numbers if counts else np.zeros_like(numbers)
+
+
+def _windows(numbers: NDArray[np.int64], frames_max: int) -> NDArray[np.int64]:
+    """Return, per frame, which range of Instance Numbers it is in, by the numbers alone.
+
+    Ranges are as long as parts; where only every second, fourth, ... number is there (cameras
+    that take turns, frames of another size) twice, four times, ... as long.
+    """
+    step = int(numbers[-1] - numbers[0]) // max(1, len(numbers) - 1)
+    factor = 1 << max(0, step.bit_length() - 1)
+    return np.maximum(numbers - 1, 0) // (frames_max * factor)
+
+
+def _without_tiny_ends(
+    positions: Positions, cuts: NDArray[np.intp], stretch: NDArray[np.int64], limits: Limits
+) -> list[Positions]:
+    """Split at the cuts, but leave a tiny last range before a pause with the one before it."""
+    edges = [0, *cuts.tolist(), len(positions)]
+    kept = [
+        cut
+        for cut, end in pairwise(edges[1:])
+        if stretch[positions[cut]] != stretch[positions[cut - 1]]
+        or end - cut >= TINY_SHARE * limits.frames_max
+        or (end < len(positions) and stretch[positions[end]] == stretch[positions[cut]])
+    ]
+    return np.split(positions, kept)
 
 
 def _most_common(size: NDArray[np.int64]) -> int:

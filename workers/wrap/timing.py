@@ -36,17 +36,26 @@ class Timeline:
         return int(self.elapsed_us.max(initial=0))
 
 
-def timeline(acquired_us: NDArray[np.int64], *, fallback_us: int) -> Timeline:
+def timeline(
+    acquired_us: NDArray[np.int64],
+    *,
+    fallback_us: int,
+    since_us: NDArray[np.int64] | None = None,
+) -> Timeline:
     """Make the timeline of a recording.
 
     acquired_us: in the order of the frames, negative where unknown. Unknown times are put
     evenly between their known neighbours, or at the usual interval before the first and behind
-    the last known one; without any, the recording begins at fallback_us.
+    the last known one; without any, the recording begins at fallback_us and since_us says how
+    far apart the frames of one multi-frame instance are.
     """
     position = np.flatnonzero(acquired_us >= 0)
     if len(position) == 0:
-        elapsed = np.arange(len(acquired_us), dtype=np.int64) * NOMINAL_INTERVAL_US
-        return Timeline(fallback_us, elapsed, estimated=True, anchored=False)
+        steps = np.diff(np.zeros_like(acquired_us) if since_us is None else since_us)
+        told = bool((steps > 0).all()) and len(steps) > 0
+        elapsed = np.zeros(len(acquired_us), np.int64)
+        elapsed[1:] = np.cumsum(np.where(steps > 0, steps, NOMINAL_INTERVAL_US))
+        return Timeline(fallback_us, elapsed, estimated=not told, anchored=False)
     if len(position) == len(acquired_us):
         at = acquired_us.astype(np.int64)
         return Timeline(int(at[0]), at - at[0], estimated=False, anchored=True)

@@ -10,26 +10,28 @@ from pydicom.dataelem import RawDataElement
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
-from gateway.dicom import times, uids
-from gateway.dicom.storage_classes import VIDEO_ENDOSCOPIC
-from gateway.model import DerivedRole, FrameEncoding
+from gateway.dicom import private_block, times, uids
+from gateway.dicom.storage_classes import STORAGE_CLASSES, VIDEO_ENDOSCOPIC
+from gateway.model import Compression, DerivedRole, FrameEncoding, FrameTreatment
 from workers import dicom_objects
 from workers.dicom_objects import Placement, SourceStudy
-from workers.wrap.recording import Recording
+from workers.wrap.recording import Frames, Recording
 from workers.wrap.segment import Part
 from workers.wrap.timing import Timeline, frame_time_vector
 
 MODALITY = "ES"
 DISPLAY_FRAME_RATE = 10
 """Frames a second a reader starts with; the real rate is in the Frame Time Vector."""
-PRIVATE_GROUP, PRIVATE_CREATOR = 0x0029, "CAPSGW 1.0"
-LEGEND = "01 source SOP Instance UIDs, 02 uint64 LE us since first frame"
-"""Within 64 characters, VR LO."""
+REENCODED = (
+    "Decoded and compressed once as JPEG Baseline, quality 95, without subsampling,"
+    " because the frames came in a form this instance cannot carry."
+)
 
-_PHOTOMETRIC_INTERPRETATION = {
+PHOTOMETRIC_INTERPRETATION = {
     # Subsampling in the stream may differ from what the label says (PS3.3 C.7.6.3.1.2).
     FrameEncoding.JPEG_YBR: "YBR_FULL_422",
     FrameEncoding.JPEG_RGB: "RGB",
+    FrameEncoding.JPEG_GREY: "MONOCHROME2",
 }
 _REGIONS = {
     "ESOPHAGUS": ("32849002", "Esophagus"),
@@ -75,11 +77,13 @@ def header(source: Source, part: Part, ends: tuple[str, str]) -> Dataset:
     )
     ds = dicom_objects.common(study, place)
     ds.SeriesInstanceUID = series_uid(source)
-    ds.ImageType = ["ORIGINAL", "PRIMARY"]
+    ds.ImageType = ["DERIVED" if part.reencoded else "ORIGINAL", "PRIMARY"]
     _add_times(ds, source, part)
     _add_anatomy(ds)
-    _add_pixels(ds, part, int(frames["fragment_size"].sum()))
-    _add_provenance(ds, source, part, ends)
+    _add_pixels(ds, part)
+    _add_compression(ds, part, frames)
+    _add_sources(ds, part, frames, ends)
+    _add_provenance(ds, source, part)
     digest = hashlib.sha256(frames["fragment_digest"].tobytes()).hexdigest()
     own = source.recording.series_instance_uid
     dicom_objects.name(ds, study, DerivedRole.FRAMES, own, digest)
@@ -128,53 +132,129 @@ def _add_anatomy(ds: Dataset) -> None:
     )
 
 
-def _add_pixels(ds: Dataset, part: Part, jpeg_bytes: int) -> None:
+def _add_pixels(ds: Dataset, part: Part) -> None:
     """Add Image Pixel, Multi-frame, VL Image and Acquisition Context attributes."""
-    frame_count = len(part.positions)
     ds.PatientOrientation = ""
-    ds.SamplesPerPixel = 3
-    ds.PhotometricInterpretation = _PHOTOMETRIC_INTERPRETATION[part.encoding]
-    ds.PlanarConfiguration = 0
-    ds.NumberOfFrames = frame_count
+    ds.SamplesPerPixel = samples_per_pixel(part)
+    ds.PhotometricInterpretation = PHOTOMETRIC_INTERPRETATION[part.encoding]
+    if ds.SamplesPerPixel > 1:
+        ds.PlanarConfiguration = 0
+    ds.NumberOfFrames = len(part.positions)
     ds.Rows, ds.Columns = part.rows, part.columns
     ds.BitsAllocated = ds.BitsStored = 8
     ds.HighBit = 7
     ds.PixelRepresentation = 0
     # What is drawn into the frames nobody checked, unless the source did.
     ds.BurnedInAnnotation = "NO" if ds.get("BurnedInAnnotation") == "NO" else "YES"
-    ds.LossyImageCompression = "01"
-    ratio = part.rows * part.columns * 3 * frame_count / jpeg_bytes
-    ds.LossyImageCompressionRatio = f"{ratio:.4g}"
-    ds.LossyImageCompressionMethod = "ISO_10918_1"
     ds.AcquisitionContextSequence = Sequence()
 
 
-def _add_provenance(ds: Dataset, source: Source, part: Part, ends: tuple[str, str]) -> None:
-    """Add from which instances the frames come, through which equipment, and how to find them."""
-    frames = source.recording.frames
-    first, last = part.positions[0], part.positions[-1]
-    ds.SourceImageSequence = Sequence(
-        dicom_objects.source_image(
-            sop_class_uid,
-            bytes(frames["sop_instance_uid"][position]).decode(),
-            dicom_objects.code("121322", "DCM", "Source image for image processing operation"),
+def samples_per_pixel(part: Part) -> int:
+    return 1 if part.encoding is FrameEncoding.JPEG_GREY else 3
+
+
+def _add_compression(ds: Dataset, part: Part, frames: Frames) -> None:
+    """Add how often and how far the frames were compressed with loss (PS3.3 C.7.6.1.1.5)."""
+    native_bytes = part.rows * part.columns * samples_per_pixel(part) * len(frames)
+    sizes = [int(frames["fragment_size"].sum())]
+    methods = [Compression.JPEG.method]
+    if part.earlier is not Compression.LOSSLESS:
+        sizes.insert(0, int(frames["source_size"].sum()))
+        methods.insert(0, part.earlier.method)
+    ds.LossyImageCompression = "01"
+    ds.LossyImageCompressionRatio = [f"{native_bytes / size:.4g}" for size in sizes]
+    ds.LossyImageCompressionMethod = methods
+    if part.reencoded:
+        ds.DerivationDescription = REENCODED
+        ds.DerivationCodeSequence = Sequence(
+            [dicom_objects.code("113040", "DCM", "Lossy Compression")]
         )
-        for position, sop_class_uid in dict(zip((first, last), ends, strict=True)).items()
-    )
-    gateway = dicom_objects.modifying_equipment("Source JPEG streams encapsulated unchanged")
+
+
+def _add_sources(ds: Dataset, part: Part, frames: Frames, ends: tuple[str, str]) -> None:
+    """Refer to the first and the last source instance, each once (PS3.16 CID 7202)."""
+    purpose = ("121322", "DCM", "Source image for image processing operation")
+    if part.reencoded:
+        purpose = (
+            ("121320", "DCM", "Uncompressed predecessor")
+            if part.earlier is Compression.LOSSLESS
+            else ("121330", "DCM", "Lossy compressed predecessor")
+        )
+    items = {}
+    for position, sop_class_uid in zip((0, -1), ends, strict=True):
+        uid = bytes(frames["sop_instance_uid"][position]).decode()
+        several = _is_multi_frame(sop_class_uid)  # PS3.3 10.3: of others there are no numbers
+        number = int(frames["source_frame"][position]) if several else 0
+        items[uid, number] = dicom_objects.source_image(
+            sop_class_uid, uid, dicom_objects.code(*purpose), frame_number=number or None
+        )
+    ds.SourceImageSequence = Sequence(items.values())
+
+
+def _is_multi_frame(sop_class_uid: str) -> bool:
+    name = STORAGE_CLASSES.get(sop_class_uid, "")
+    return name.startswith("Video") or "Multi-frame" in name
+
+
+def _add_provenance(ds: Dataset, source: Source, part: Part) -> None:
+    """Add through which equipment the frames came, and how to find them again."""
+    frames = source.recording.frames[part.positions]
+    gateway = dicom_objects.modifying_equipment(_what_was_done(frames))
     gateway.ContributionDateTime = f"{dicom_objects.created_at(ds, source.study):%Y%m%d%H%M%S%z}"
     ds.ContributingEquipmentSequence = Sequence([*_acquisition_equipment(ds), gateway])
     elapsed_us = source.timeline.elapsed_us[part.positions]
-    span = f"{first + 1}-{last + 1}"
-    if last - first + 1 > len(part.positions):
-        span = f"{len(part.positions)} of {span}"
-    ds.ImageComments = f"Part {part.number}, frames {span}, {_clock(int(elapsed_us[0]))}"
-    block = ds.private_block(PRIVATE_GROUP, PRIVATE_CREATOR, create=True)
-    names = frames["sop_instance_uid"][part.positions].tolist()
-    block.add_new(0x01, "UT", b"\n".join(names).decode())
+    ds.ImageComments = f"Part {part.number}{_span(source, part)}, {_clock(int(elapsed_us[0]))}"
+    block = ds.private_block(private_block.GROUP, private_block.CREATOR, create=True)
+    block.add_new(private_block.SOURCE_NAMES, "UT", _source_names(frames))
     if not source.timeline.estimated:
-        block.add_new(0x02, "OB", np.maximum(elapsed_us, 0).astype("<u8").tobytes())
-    block.add_new(0x03, "LO", LEGEND)
+        exact = np.maximum(elapsed_us, 0).astype("<u8").tobytes()
+        block.add_new(private_block.ELAPSED_US, "OB", exact)
+    block.add_new(private_block.LEGEND, "LO", list(private_block.LEGEND_TEXT))
+    block.add_new(private_block.DIGESTS, "OB", frames["fragment_digest"].tobytes())
+    if frames["treatment"].any():
+        treatments = frames["treatment"].tobytes()
+        padding = b"\0" * (len(treatments) % 2)
+        block.add_new(private_block.TREATMENTS, "OB", treatments + padding)
+
+
+def _span(source: Source, part: Part) -> str:
+    """Return which frames these are by the numbers of their source, which do not move when
+    a frame that was missing comes late; empty if they do not count."""
+    numbers = source.recording.frames["instance_number"]
+    if (numbers < 0).any() or (np.diff(numbers) <= 0).any():
+        return ""
+    first, last = (int(numbers[part.positions[end]]) for end in (0, -1))
+    several = last - first + 1 > len(part.positions)
+    return (
+        f", frames {len(part.positions)} of {first}-{last}"
+        if several
+        else (f", frames {first}-{last}")
+    )
+
+
+def _source_names(frames: Frames) -> str:
+    names = frames["sop_instance_uid"].tolist()
+    if frames["source_frame"].any():
+        numbers = frames["source_frame"].tolist()
+        names = [
+            name + b" %d" % number if number else name
+            for name, number in zip(names, numbers, strict=True)
+        ]
+    return b"\n".join(names).decode()
+
+
+def _what_was_done(frames: Frames) -> str:
+    """Return the Contribution Description (VR ST): what was done, and to how many frames."""
+    kinds, counts = np.unique(frames["treatment"], return_counts=True)
+    done = [
+        (FrameTreatment(int(kind)), int(count))
+        for kind, count in zip(kinds, counts, strict=True)
+        if kind
+    ]
+    if not done:
+        return "Source JPEG streams encapsulated unchanged"
+    words = "; ".join(f"{count} {treatment.in_words}" for treatment, count in done)
+    return f"Source frames encapsulated as JPEG Baseline, of {len(frames)}: {words}"
 
 
 def _acquisition_equipment(ds: Dataset) -> list[Dataset]:

@@ -6,6 +6,8 @@ from datetime import datetime
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from gateway.ledger.queries import performed_steps
+from gateway.ledger.queries.performed_steps import StepEvidence
 from gateway.ledger.schema import Commitment, Destination, Pack, Study, Transfer
 from gateway.model import AssociationOutcome, PackState, StudyState, TransferState
 
@@ -23,12 +25,13 @@ class SettleFacts:
     instance_count: int  # in sealed packs
     declared_count: int | None
     last_received_at: datetime
+    steps: StepEvidence = StepEvidence.NOTHING  # what its modality says (MPPS)
 
 
 def receiving(session: Session) -> list[SettleFacts]:
     """Return the facts of every receiving study, the longest quiet first."""
     studies = session.execute(
-        select(Study.id, Study.declared_count, Study.last_received_at)
+        select(Study.id, Study.study_instance_uid, Study.declared_count, Study.last_received_at)
         .where(Study.state == StudyState.RECEIVING)
         .order_by(Study.last_received_at)
         .limit(BATCH_MAX)
@@ -50,6 +53,7 @@ def receiving(session: Session) -> list[SettleFacts]:
             or 0,
             declared_count=row.declared_count,
             last_received_at=row.last_received_at,
+            steps=performed_steps.evidence(session, row.study_instance_uid),
         )
         for row in studies
     ]

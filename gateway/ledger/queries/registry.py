@@ -23,6 +23,11 @@ def source(session: Session, ae_title: str) -> Source | None:
     return session.scalar(select(Source).where(Source.ae_title == ae_title))
 
 
+def charset_of(session: Session, ae_title: str) -> str:
+    """Return the character set an operator set for a source; empty if none, or no such source."""
+    return session.scalar(select(Source.charset).where(Source.ae_title == ae_title)) or ""
+
+
 def source_count(session: Session) -> int:
     return session.scalar(select(func.count()).select_from(Source)) or 0
 

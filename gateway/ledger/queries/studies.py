@@ -11,13 +11,14 @@ from gateway.ledger.schema import (
     Derived,
     Event,
     KeyFrame,
+    Landmark,
     Pack,
     Quarantine,
     Series,
     Study,
     Transfer,
 )
-from gateway.model import AssociationOutcome, DerivedRole, PackState, StudyState
+from gateway.model import AssociationOutcome, DerivedRole, Organ, PackState, StudyState
 
 PAGE_MAX = 500
 
@@ -146,6 +147,12 @@ def key_frames(session: Session, study: Study) -> list[KeyFrame]:
             .order_by(KeyFrame.rank)
         )
     )
+
+
+def landmarks(session: Session, study_id: int) -> list[Landmark]:
+    """Return where organs begin, in the order of the organs."""
+    rows = session.scalars(select(Landmark).where(Landmark.study_id == study_id))
+    return sorted(rows, key=lambda one: list(Organ).index(one.organ))
 
 
 def events(session: Session, study_id: int, *, limit: int = 200) -> list[Event]:

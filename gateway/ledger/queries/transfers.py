@@ -18,9 +18,12 @@ from gateway.ledger.schema import (
 from gateway.model import DerivedRole, ItemState, TransferState
 
 DELIVERY_ORDER = (
+    DerivedRole.REJECTION_NOTE,  # the wrong patient's instances go before the right one's come
     DerivedRole.KEY_OBJECTS,
-    DerivedRole.KEY_FRAME,
+    DerivedRole.REPORT,
     DerivedRole.CONTACT_SHEET,
+    DerivedRole.KEY_FRAME,
+    DerivedRole.PREVIEW,
     DerivedRole.FRAMES,
     DerivedRole.ORIGINAL,
 )

@@ -8,7 +8,7 @@ from sqlalchemy import CursorResult, update
 from sqlalchemy.orm import Session
 
 from gateway.errors import NotFound, StaleTransition, TransitionRefused
-from gateway.ledger import events
+from gateway.ledger import events, search_keys
 from gateway.ledger.schema import Study, Transfer
 from gateway.model import STUDY_TRANSITIONS, TRANSFER_TRANSITIONS, StudyState, TransferState
 
@@ -50,7 +50,7 @@ def move_study(
     changed = session.execute(
         update(Study)
         .where(Study.id == row.id, Study.state == from_state, Study.attempt == attempt)
-        .values(state=to_state, state_changed_at=now, **(values or {}))
+        .values(state=to_state, state_changed_at=now, **_with_search_keys(row, values or {}))
     )
     _one(changed, "study", row.id)
     session.refresh(row)
@@ -102,6 +102,13 @@ def move_transfer(
         detail=detail,
         actor=actor,
     )
+
+
+def _with_search_keys(row: Study, values: Mapping[str, Any]) -> dict[str, Any]:
+    if not set(values) & set(search_keys.SEARCHED):
+        return dict(values)
+    searched = (values.get(column, getattr(row, column)) for column in search_keys.SEARCHED)
+    return {**values, **search_keys.of_study(*searched)}
 
 
 def _one(result: Any, what: str, row_id: int) -> None:

@@ -1,7 +1,7 @@
 """Writes made while instances arrive: associations, packs, new and reopened studies, quarantine."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from sqlalchemy import select, update
@@ -19,6 +19,7 @@ from gateway.model import (
     SeriesIdentity,
     StudyIdentity,
     StudyState,
+    TextOrigin,
 )
 
 
@@ -30,14 +31,27 @@ class AssociationCounts:
 
 
 def open_association(
-    session: Session, association_id: str, *, calling: str, called: str, peer: str, now: datetime
+    session: Session,
+    association_id: str,
+    *,
+    calling: str,
+    called: str,
+    peer: str,
+    now: datetime,
+    listener: str = "",
 ) -> None:
+    """Record an association that begins.
+
+    listener: the process that holds it, by the name of its gateway.scp.presence.Presence; a
+    recovery closes what nobody living holds.
+    """
     session.add(
         Association(
             id=association_id,
             calling_ae_title=calling,
             called_ae_title=called,
             peer=peer,
+            listener=listener,
             outcome=AssociationOutcome.OPEN,
             opened_at=now,
         )
@@ -74,6 +88,18 @@ def reject_association(
         now=now,
         detail=f"{calling} from {peer}: {reason}",
     )
+
+
+def explain_association(
+    session: Session, association_id: str, reason: str, *, now: datetime
+) -> None:
+    """Say why an association broke off, where a human finds it."""
+    row = session.get(Association, association_id)
+    if row is None:
+        raise NotFound(f"There is no association {association_id}.")
+    row.reason = reason[:400]
+    detail = f"{row.calling_ae_title} from {row.peer}: {reason}"
+    events.append(session, "association", association_id, "broken off", now=now, detail=detail)
 
 
 def close_association(
@@ -268,6 +294,7 @@ def _new_study(
         study_description=study.study_description[:64],
         declared_count=study.declared_count,
         attributes=dict(study.attributes),
+        text_origin=asdict(study.text_origin),
         received_at=now,
         last_received_at=now,
         state_changed_at=now,
@@ -284,7 +311,28 @@ def _new_study(
         to_state=StudyState.RECEIVING,
         detail=f"first instance from {calling_ae_title}",
     )
+    _note_text(session, row, study.text_origin, now)
     return row
+
+
+def _note_text(session: Session, row: Study, origin: TextOrigin, now: datetime) -> None:
+    """Write down that text was not read as declared, or may not be what was meant."""
+    if origin.because != "declared":
+        events.append(
+            session,
+            "study",
+            row.id,
+            "charset",
+            now=now,
+            study_id=row.id,
+            detail=f"Declared {origin.declared or 'nothing'}, read as {origin.read_as}:"
+            f" {origin.because}.",
+        )
+    for keyword, doubt in origin.doubts.items():
+        events.append(
+            session, "study", row.id, "doubt", now=now, study_id=row.id,
+            detail=f"{keyword}: {doubt}",
+        )  # fmt: skip
 
 
 def _reopen(session: Session, row: Study, now: datetime) -> None:

@@ -20,16 +20,59 @@ def add_source(
     actor: str,
     host: str = "",
     description: str = "",
+    associations_max: int | None = None,
+    charset: str = "",
 ) -> int:
-    """Let an AE send to us. Raises ConfigurationError if its AE title is known or illegal."""
+    """Let an AE send to us. associations_max: at once; None: what the settings say.
+
+    charset: a term of gateway.dicom.charsets its text is read as, whatever it declares.
+    Raises ConfigurationError if its AE title is known or illegal.
+    """
     check_ae_title(ae_title)
     if session.scalar(select(Source.id).where(Source.ae_title == ae_title)):
         raise ConfigurationError(f"The source {ae_title} exists already.")
-    source = Source(ae_title=ae_title, host=host, description=description, created_at=now)
+    source = Source(
+        ae_title=ae_title,
+        host=host,
+        description=description,
+        associations_max=associations_max,
+        charset=charset,
+        created_at=now,
+    )
     session.add(source)
     session.flush()
     events.append(session, "source", source.id, "added", now=now, actor=actor, detail=ae_title)
     return source.id
+
+
+def edit_source(
+    session: Session,
+    ae_title: str,
+    *,
+    now: datetime,
+    actor: str,
+    host: str | None = None,
+    description: str | None = None,
+    charset: str | None = None,
+    enabled: bool | None = None,
+) -> None:
+    """Change the given columns of a source; what was received already stays as it was read."""
+    row = session.scalar(select(Source).where(Source.ae_title == ae_title))
+    if row is None:
+        raise NotFound(f"There is no source {ae_title}.")
+    changes = {"host": host, "description": description, "charset": charset, "enabled": enabled}
+    given = {key: value for key, value in changes.items() if value is not None}
+    for key, value in given.items():
+        setattr(row, key, value)
+    events.append(
+        session,
+        "source",
+        row.id,
+        "edited",
+        now=now,
+        actor=actor,
+        detail=ae_title + ": " + ", ".join(f"{key}={value}" for key, value in given.items()),
+    )
 
 
 def remove_source(session: Session, ae_title: str, *, now: datetime, actor: str) -> None:

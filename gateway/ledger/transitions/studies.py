@@ -11,6 +11,8 @@ from sqlalchemy.orm import Session
 from gateway.errors import GatewayError, StaleTransition, TransitionRefused
 from gateway.ledger.schema import Derived, KeyFrame, Pack, Study
 from gateway.ledger.transitions import moves, transfers
+from gateway.ledger.transitions.landmarks import FoundLandmark
+from gateway.ledger.transitions.landmarks import record as record_landmarks
 from gateway.model import (
     AssociationOutcome,
     Claim,
@@ -23,6 +25,15 @@ from gateway.model import (
 
 STEP_STATES = (StudyState.WRAPPING, StudyState.SUMMARISING)
 """States in which a worker holds, or should hold, the lease."""
+
+
+SUMMARY_ROLES = (
+    DerivedRole.KEY_FRAME,
+    DerivedRole.CONTACT_SHEET,
+    DerivedRole.KEY_OBJECTS,
+    DerivedRole.REPORT,
+    DerivedRole.PREVIEW,
+)
 
 
 @dataclass(frozen=True)
@@ -169,12 +180,18 @@ def finish_summary(
     instances: Sequence[DerivedInstance],
     chosen: Sequence[ChosenFrame],
     *,
+    landmarks: Sequence[FoundLandmark] = (),
+    promises: Mapping[str, Any] | None = None,
     now: datetime,
 ) -> None:
-    """Record the summary, make the study ready and plan its transfers, in one transaction."""
+    """Record the summary, make the study ready and plan its transfers, in one transaction.
+
+    promises: what the summary says of itself, Study.summary.
+    """
     row = holding(session, study_id, attempt, StudyState.SUMMARISING)
-    roles = (DerivedRole.KEY_FRAME, DerivedRole.CONTACT_SHEET, DerivedRole.KEY_OBJECTS)
+    roles = SUMMARY_ROLES
     _replace(session, row, instances, roles, now)
+    record_landmarks(session, study_id, landmarks)
     rows = session.execute(
         select(Derived.sop_instance_uid, Derived.id).where(Derived.study_id == study_id)
     )
@@ -201,10 +218,23 @@ def finish_summary(
         StudyState.READY,
         "summarised",
         now=now,
-        values={"lease_until": None, "tries": 0, "reason": "", "remedy": ""},
-        detail=f"{len(chosen)} key frames",
+        values={
+            "lease_until": None,
+            "tries": 0,
+            "reason": "",
+            "remedy": "",
+            "summary": dict(promises or {}),
+        },
+        detail=_summarised(len(chosen), promises or {}),
     )
     transfers.plan(session, row, now=now)
+
+
+def _summarised(key_frame_count: int, promises: Mapping[str, Any]) -> str:
+    words = f"{key_frame_count} key frames"
+    if "bound_frames" in promises:
+        words += f", at least one in any {promises['bound_frames']} frames with a usable one"
+    return words
 
 
 def step_failed(

@@ -6,11 +6,12 @@ How it becomes committed is in commitments.py.
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
-from gateway.errors import GatewayError, StaleTransition
+from gateway.errors import GatewayError, StaleTransition, TransitionRefused
 from gateway.ledger import events
+from gateway.ledger.queries import corrections
 from gateway.ledger.schema import (
     Derived,
     Destination,
@@ -23,13 +24,16 @@ from gateway.ledger.schema import (
 from gateway.ledger.transitions import moves
 from gateway.model import Claim, ItemState, TransferState
 
+CORRECTED = "The identity of the study was corrected: send the corrected revision instead."
+
 
 def plan(session: Session, study: Study, *, now: datetime) -> None:
     """Plan a transfer of the current revision to every Destination its Routes name.
 
     Transfers of older revisions that have not begun are cancelled: the new one covers them.
+    A Destination that has to take instances back gets the note, and what replaces them, too.
     """
-    for destination_id in _routed(session, study):
+    for destination_id in sorted({*_routed(session, study), *_owed(session, study)}):
         for old in session.scalars(
             select(Transfer).where(
                 Transfer.study_id == study.id,
@@ -95,7 +99,11 @@ def plan_one(
     }
     for derived_id in session.scalars(
         select(Derived.id)
-        .where(Derived.study_id == study.id, Derived.superseded_in.is_(None))
+        .where(
+            Derived.study_id == study.id,
+            Derived.superseded_in.is_(None),
+            or_(Derived.destination_id.is_(None), Derived.destination_id == destination_id),
+        )
         .order_by(Derived.id)
     ):
         known = had.get(derived_id)
@@ -127,10 +135,18 @@ def claim(
 ) -> Claim | None:
     """Take the lease on a due transfer, or reclaim one whose worker went away.
 
-    Returns None, and fails the transfer, when its tries are spent. Raises StaleTransition if
-    it is not due.
+    Returns None, and fails the transfer, when its tries are spent; and cancels it if the
+    identity it would deliver was corrected since. Raises StaleTransition if it is not due.
     """
     row = moves.transfer(session, transfer_id)
+    if row.state in (TransferState.PENDING, TransferState.SENDING) and corrections.supersedes(
+        session, row
+    ):
+        moves.move_transfer(
+            session, row, TransferState.CANCELLED, "superseded", now=now,
+            values={"lease_until": None, "reason": CORRECTED},
+        )  # fmt: skip
+        return None
     if row.state is TransferState.SENDING and (row.lease_until is None or row.lease_until <= now):
         if row.tries >= attempts_max:
             _fail(session, row, f"Given up after {row.tries} attempts.", row.remedy, now)
@@ -196,6 +212,24 @@ def acknowledge_items(
     )
 
 
+def note_late_acknowledgements(
+    session: Session, transfer_id: int, item_ids: Collection[int], *, status: int, now: datetime
+) -> None:
+    """Record what a destination acknowledged to a worker that has lost its claim meanwhile.
+
+    It is true all the same: who takes instances back must know where they are.
+    """
+    session.execute(
+        update(TransferItem)
+        .where(
+            TransferItem.id.in_(item_ids),
+            TransferItem.transfer_id == transfer_id,
+            TransferItem.state.in_((ItemState.PENDING, ItemState.FAILED)),
+        )
+        .values(state=ItemState.ACKNOWLEDGED, status=status, reason="", acknowledged_at=now)
+    )
+
+
 def refuse_item(
     session: Session,
     transfer_id: int,
@@ -212,6 +246,11 @@ def refuse_item(
         .where(TransferItem.id == item_id, TransferItem.transfer_id == transfer_id)
         .values(state=ItemState.FAILED, status=status, reason=reason[:400])
     )
+
+
+def note_checked(session: Session, derived_id: int, *, now: datetime) -> None:
+    """Record that an instance passed the preflight: its bytes never change, so once is enough."""
+    session.execute(update(Derived).where(Derived.id == derived_id).values(checked_at=now))
 
 
 def finish_send(session: Session, transfer_id: int, attempt: int, *, now: datetime) -> None:
@@ -261,8 +300,13 @@ def send_failed(
 
 
 def retry(session: Session, transfer_id: int, *, now: datetime, actor: str) -> None:
-    """Make a failed, paused, cancelled or waiting transfer due at once."""
+    """Make a failed, paused, cancelled or waiting transfer due at once.
+
+    Raises TransitionRefused if it would deliver an identity that was corrected since.
+    """
     row = moves.transfer(session, transfer_id)
+    if corrections.supersedes(session, row):
+        raise TransitionRefused(CORRECTED)
     if row.state is TransferState.PENDING:
         row.next_attempt_at = now
         events.append(
@@ -320,6 +364,16 @@ def _routed(session: Session, study: Study) -> list[int]:
             .order_by(Destination.id)
         )
     )
+
+
+def _owed(session: Session, study: Study) -> list[int]:
+    """Return the destinations there are rejection notes for."""
+    rows = session.scalars(
+        select(Derived.destination_id)
+        .where(Derived.study_id == study.id, Derived.destination_id.is_not(None))
+        .distinct()
+    )
+    return [one for one in rows if one is not None]
 
 
 def _fail(session: Session, row: Transfer, reason: str, remedy: str, now: datetime) -> None:

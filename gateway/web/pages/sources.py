@@ -8,6 +8,7 @@ from typing import Any
 from flask import Blueprint, make_response, render_template, url_for
 from flask.typing import ResponseReturnValue
 
+from gateway.dicom import charsets
 from gateway.errors import ConfigurationError
 from gateway.ledger.queries import associations
 from gateway.ledger.queries import registry as queries
@@ -45,10 +46,13 @@ def index() -> ResponseReturnValue:
 
 @blueprint.post("/")
 def add() -> ResponseReturnValue:
-    form = {key: typed.text(key) for key in ("ae_title", "host", "description")}
+    form = {key: typed.text(key) for key in ("ae_title", "host", "description", "charset")}
     try:
         with gateway().ledger.transaction() as session:
-            transitions.add_source(session, now=now(), actor=actor(), **form)
+            transitions.add_source(
+                session, form["ae_title"], host=form["host"], description=form["description"],
+                charset=charsets.normal_term(form["charset"]), now=now(), actor=actor(),
+            )  # fmt: skip
     except ConfigurationError as error:
         text = render_template("sources.html", typed=form, fault=str(error), **_content())
         return make_response(text, 422)

@@ -5,7 +5,7 @@ from typing import Any
 from flask import Blueprint, url_for
 from flask.typing import ResponseReturnValue
 
-from gateway.ledger.queries import registry
+from gateway.ledger.queries import corrections, registry
 from gateway.ledger.queries import studies as queries
 from gateway.ledger.queries import transfers as transfer_queries
 from gateway.ledger.schema import Derived
@@ -93,6 +93,7 @@ def _content(study_id: int) -> dict[str, Any]:
             "packs": queries.packs(session, study_id),
             "quarantine": queries.quarantine(session, study_instance_uid=study.study_instance_uid),
             "destinations": registry.destinations(session),
+            "corrections": corrections.history(session, study_id),
         }
         facts = Facts(line, derived, current, events, reach.settings.settle_s)
     return {

@@ -101,7 +101,8 @@ def test_the_migrations_make_exactly_the_tables_of_the_schema(ledger):
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    import gateway.ledger.accounts_schema  # noqa: F401 - its tables belong to the same metadata
+    import gateway.ledger.accounts_schema
+    import gateway.ledger.steps_schema  # noqa: F401 - their tables belong to the same metadata
 
     with ledger.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []

@@ -5,12 +5,14 @@ import functools
 import cv2
 import numpy as np
 
+from workers.observing import learned
 from workers.summary import quality
-from workers.summary.content_area import content_area
-from workers.summary.features import FEATURES, FeaturePass, Features, Reduction
+from workers.summary.features import FEATURES, FeaturePass, Features, Reduction, look_around
 
 SIDE = 224
 TISSUE = (70, 105, 175)  # BGR
+SHADES = (TISSUE, (60, 120, 140), (60, 90, 170), (90, 120, 180))
+"""A recording shows more than one colour: what is usual is learned from these."""
 
 
 @functools.cache
@@ -64,11 +66,14 @@ def jpeg(picture: np.ndarray) -> bytes:
 def features_of(streams: list[bytes], side: int = SIDE) -> Features:
     """Return the graded features of frames, seen in the round field."""
     reduction = Reduction.of(side, side)
-    area = content_area(
-        reduction.shape, [reduction.decode(jpeg(mucosa(n, side=side))) for n in range(8)]
+    surroundings = look_around(
+        reduction,
+        [
+            reduction.decode(jpeg(mucosa(n, colour=SHADES[n % len(SHADES)], side=side)))
+            for n in range(8)
+        ],
     )
-    one_pass = FeaturePass(reduction, area)
-    features = np.array([one_pass.observe(stream) for stream in streams], FEATURES)
+    features = FeaturePass(reduction, surroundings, learned()).observe(streams)
     quality.grade(features)
     return features
 

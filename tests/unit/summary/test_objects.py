@@ -124,7 +124,7 @@ def test_the_description_says_what_was_promised_and_why_each_frame():
     ]
     assert "No diagnosis" in text
     assert "3 key frames of 1000 frames, 900 of them usable: 3 representative." in text
-    assert "Among any 57 consecutive usable frames at least one is a key frame." in text
+    assert "Of any 57 consecutive frames one is a key frame, unless none of them is usable." in text
     assert "2: Frame 201, +00:02:02, representative" in text
 
 

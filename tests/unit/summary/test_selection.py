@@ -92,15 +92,14 @@ def test_key_frames_come_in_time_order():
     assert (np.diff(picked) > 0).all()
 
 
-def test_a_capsule_at_rest_gives_one_key_frame_and_what_coverage_asks_for():
+def test_a_capsule_at_rest_gives_what_coverage_asks_for_and_no_more():
     features = made_up(1000, unusable=0, still=1)
     features["redness"] = 0.35
     picked = chosen(features, 100)
-    assert picked.bound_frames <= 2 * 1000 / 50
-    assert len(picked.choices) == 50
+    assert picked.bound_frames == 50
+    assert 20 <= len(picked.choices) <= 2 * 1000 / 50
     reasons = [choice.reason for choice in picked.choices]
-    assert reasons.count(KeyFrameReason.REPRESENTATIVE) == 1
-    assert reasons.count(KeyFrameReason.COVERAGE) == 49
+    assert reasons.count(KeyFrameReason.REPRESENTATIVE) <= 1
     assert {choice.neighbour_count for choice in picked.choices} == {1000}
 
 
@@ -111,8 +110,7 @@ def test_near_duplicates_are_collapsed_and_what_differs_is_shown():
     choices = chosen(features, 100).choices
     wanted = [views[one.frame_index] for one in choices if one.reason != KeyFrameReason.COVERAGE]
     assert len(set(wanted)) == len(wanted)
-    assert len(set(wanted)) >= 38
-    assert len(choices) <= 60
+    assert len(set(wanted)) >= 35
 
 
 def alternating(count, length):
@@ -126,21 +124,9 @@ def alternating(count, length):
     return features
 
 
-def test_a_view_that_comes_again_at_once_is_not_shown_again_because_of_blood():
-    features = alternating(400, 5)
-    features["blood_share"] = np.where(np.arange(400) // 5 % 2, 0.03, 0)
-    bloody_ones = [
-        choice.frame_index
-        for choice in chosen(features, 10).choices
-        if choice.reason is KeyFrameReason.POSSIBLE_BLOOD
-    ]
-    assert len(bloody_ones) == 2  # twenty per cent of the budget
-    assert np.diff(bloody_ones) > 2 * 80
-
-
 def test_a_budget_is_not_spent_on_what_is_shown_already():
     picked = chosen(alternating(400, 4), 400)
-    assert len(picked.choices) <= 50 + 4
+    assert len(picked.choices) <= 2 * 400 / 8
 
 
 def test_brighter_light_alone_makes_no_other_view():
@@ -178,11 +164,54 @@ def test_a_frame_unlike_all_around_it_is_chosen_as_rare():
     assert picked[1234].reason is KeyFrameReason.RARE
 
 
-def test_blood_and_rarities_leave_room_for_the_rest_of_the_recording():
-    features = made_up(4000, unusable=0)
-    features["blood_share"][:2000] = 0.03
-    features["red_spot"] = np.random.default_rng(4).standard_cauchy(4000) * 0.1
-    reasons = [choice.reason for choice in chosen(features, 100).choices]
-    assert reasons.count(KeyFrameReason.POSSIBLE_BLOOD) == 20
-    assert reasons.count(KeyFrameReason.RARE) == 25
-    assert reasons.count(KeyFrameReason.REPRESENTATIVE) >= 45
+def with_odds(count, seed=1, **odd):
+    """Frames with log odds of an odd spot; a few of them high, `odd`: f123=4.0 for frame 123."""
+    features = made_up(count, seed=seed, unusable=0)
+    features["quality"] = 0.9
+    features["odd"] = np.random.default_rng(seed).normal(-2, 0.3, count)
+    for name, value in odd.items():
+        features["odd"][int(name[1:])] = value
+    return features
+
+
+def test_the_oddest_spots_are_chosen_first_and_called_rare():
+    features = with_odds(4000, f777=4.0, f2222=3.0)
+    picked = {one.frame_index: one for one in chosen(features, 20).choices}
+    assert {777, 2222} <= set(picked)
+    assert picked[777].reason is KeyFrameReason.RARE
+    assert picked[777].score > picked[2222].score > 0.9
+
+
+def test_what_looks_like_a_landmark_is_chosen_and_called_so():
+    features = with_odds(4000)
+    features["landmark"] = -3
+    features["landmark"][1500] = 2
+    picked = {one.frame_index: one.reason for one in chosen(features, 50).choices}
+    assert picked[1500] is KeyFrameReason.LANDMARK
+
+
+def test_every_organ_is_shown():
+    organs = [(0, 40), (40, 60), (60, 500), (500, 3000), (3000, 4000)]
+    picked = select(with_odds(4000), np.arange(4000) * 250, budget=25, organs=organs)
+    shown = indices(picked)
+    for first, end in organs:
+        assert ((shown >= first) & (shown < end)).any()
+
+
+@pytest.mark.parametrize("budget", [25, 100, 400, 800])
+def test_no_interval_of_the_recording_is_longer_than_the_bound(budget):
+    """All that is odd lies at the beginning: coverage must not depend on it."""
+    features = with_odds(20000)
+    features["odd"][:3000] += 5
+    features["usable"][np.random.default_rng(1).random(20000) < 0.08] = False
+    picked = chosen(features, budget)
+    assert len(picked.choices) <= budget
+    assert picked.longest_gap_frames <= picked.bound_frames
+    assert picked.bound_frames <= 5 * 20000 / budget
+
+
+def test_views_that_were_chosen_for_what_they_show_are_apart():
+    features = with_odds(4000)
+    features["odd"][100:140] = 4  # forty frames in a row, all odd
+    near = [one for one in chosen(features, 100).choices if 100 <= one.frame_index < 140]
+    assert 1 <= len(near) <= 7

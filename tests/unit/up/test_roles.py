@@ -19,6 +19,13 @@ def test_the_broker_is_ready_before_anything_else_starts(settings):
     assert all(order > orders["broker"] for name, order in orders.items() if name != "broker")
 
 
+def test_the_inbox_is_watched_only_if_a_folder_is_named(tmp_path):
+    assert "inbox" not in by_name(Settings(home=tmp_path))
+    child = by_name(Settings(home=tmp_path, inbox=str(tmp_path / "in")))["inbox"]
+    assert child.argv[-2:] == ("gateway", "inbox")
+    assert Settings.load(child.environ).inbox == str(tmp_path / "in")
+
+
 def test_every_role_is_told_where_the_embedded_broker_is(settings):
     for name, child in by_name(settings).items():
         if name != "broker":

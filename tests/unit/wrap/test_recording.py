@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.dicom import times
+from gateway.dicom.storage_classes import VL_ENDOSCOPIC
 from gateway.model import FrameEncoding, FrameFault
 from tests.unit.wrap.indexes import member, pack
 from workers.wrap.recording import SealedPack, recordings
@@ -161,6 +162,7 @@ def test_memory_grows_by_arrays_and_not_by_objects():
     index["sop_instance_uid"] = [b"2.25.%039d" % number for number in range(count)]
     index["instance_number"] = np.arange(count)[::-1]
     index["encoding"] = FrameEncoding.JPEG_YBR
+    index["sop_class_uid"] = VL_ENDOSCOPIC.encode()
     tracemalloc.start()
     recording = only([SealedPack("1.1", index)])
     peak_bytes = tracemalloc.get_traced_memory()[1]

@@ -5,9 +5,9 @@ import hashlib
 import pytest
 
 from gateway.dimse.store_scu import SopInstance
+from gateway.dimse.stored import StoredInstance
 from gateway.errors import IntegrityError, ObjectMissing, StorageUnavailable
 from tests.deliveries import Made
-from workers.deliver.stored import StoredInstance
 
 MADE = Made(1)
 INSTANCE = SopInstance(MADE.sop_class_uid, MADE.sop_instance_uid, MADE.transfer_syntax_uid)

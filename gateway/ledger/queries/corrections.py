@@ -1,0 +1,98 @@
+"""Corrections of a study's identity, and what destinations still hold under an earlier one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from gateway.ledger.schema import Correction, Derived, Rejection, Study, Transfer, TransferItem
+from gateway.model import DerivedRole, ItemState
+
+_HELD = (ItemState.ACKNOWLEDGED, ItemState.COMMITTED)
+
+
+@dataclass(frozen=True)
+class Outstanding:
+    """Instances a destination has under an identity that no longer holds.
+
+    correction: the one that ended that identity; what it was is in it.
+    """
+
+    destination_id: int
+    correction: Correction
+    instances: Sequence[Derived]
+
+
+def history(session: Session, study_id: int) -> list[Correction]:
+    """Return the corrections of a study, the first first."""
+    return list(
+        session.scalars(
+            select(Correction).where(Correction.study_id == study_id).order_by(Correction.id)
+        )
+    )
+
+
+def notes(session: Session, study_id: int) -> list[Derived]:
+    """Return the rejection notes of a study, the first first."""
+    return list(
+        session.scalars(
+            select(Derived)
+            .where(Derived.study_id == study_id, Derived.role == DerivedRole.REJECTION_NOTE)
+            .order_by(Derived.id)
+        )
+    )
+
+
+def of_patient(session: Session, patient_id: str) -> list[Study]:
+    """Return the studies of a patient, the latest first."""
+    return list(
+        session.scalars(
+            select(Study).where(Study.patient_id == patient_id).order_by(Study.id.desc())
+        )
+    )
+
+
+def supersedes(session: Session, transfer: Transfer) -> bool:
+    """Tell whether a transfer would deliver an identity that was corrected since."""
+    latest = session.scalar(
+        select(func.max(Correction.revision)).where(Correction.study_id == transfer.study_id)
+    )
+    return latest is not None and transfer.revision < latest
+
+
+def outstanding(session: Session, study_id: int) -> list[Outstanding]:
+    """Return what has to be taken back: acknowledged there, corrected since, not yet rejected."""
+    corrections = history(session, study_id)
+    if not corrections:
+        return []
+    rows = session.execute(
+        select(Transfer.destination_id, Derived)
+        .join(TransferItem, TransferItem.derived_id == Derived.id)
+        .join(Transfer, Transfer.id == TransferItem.transfer_id)
+        .where(
+            Derived.study_id == study_id,
+            Derived.revision < corrections[-1].revision,
+            Derived.role != DerivedRole.REJECTION_NOTE,
+            TransferItem.state.in_(_HELD),
+        )
+        .order_by(Transfer.destination_id, Derived.id)
+    )
+    done = set(
+        session.execute(
+            select(Derived.destination_id, Rejection.derived_id)
+            .join(Derived, Derived.id == Rejection.note_id)
+            .where(Derived.study_id == study_id)
+        ).tuples()
+    )
+    found: dict[tuple[int, int], dict[int, Derived]] = {}
+    for destination_id, derived in rows:
+        if (destination_id, derived.id) not in done:
+            ended = next(
+                at for at, one in enumerate(corrections) if one.revision > derived.revision
+            )
+            found.setdefault((destination_id, ended), {})[derived.id] = derived
+    return [
+        Outstanding(destination_id, corrections[ended], list(instances.values()))
+        for (destination_id, ended), instances in found.items()
+    ]
