@@ -45,6 +45,7 @@ bench: $(DEVELOPMENT)
 	bash tests/peers.sh
 	$(BIN)/python -m tests.bench.ingest $(ARGS)
 	$(BIN)/python -m tests.bench.wrap
+	$(BIN)/python -m tests.bench.query
 
 screenshots: $(DEVELOPMENT)
 	$(BIN)/python docs/screenshots.py $(ARGS)

@@ -142,10 +142,12 @@ def _syntax_of(data: bytes) -> str:
 
 
 def _read_header(data: bytes) -> None:
+    refused: Undecodable | None = None
     for syntax in (EXPLICIT, _syntax_of(data)):
         try:
             found = header.read(data, syntax)
-        except Undecodable:
+        except Undecodable as error:
+            refused = error
             continue
         if syntax != DEFLATED:
             assert (found.pixel_data_offset or 0) <= len(data)
@@ -153,6 +155,8 @@ def _read_header(data: bytes) -> None:
                 assert found.fragment.offset + found.fragment.size <= len(data)
         for tag in header.WANTED:
             found.text(tag), found.unsigned(tag), found.integer(tag)
+    if refused:
+        raise refused
 
 
 _reader = HeaderReader()
@@ -168,7 +172,7 @@ def _read_twice(data: bytes) -> None:
         try:
             found = _reader.read(data, JPEG_BASELINE)
         except Undecodable:
-            return
+            raise error from None
         raise AssertionError(f"it read {found} where it is {error}") from error
     assert _reader.read(data, JPEG_BASELINE) == expected
 

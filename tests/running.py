@@ -94,7 +94,8 @@ def frame_digests(folder: Path) -> list[str]:
             part = MultiFrameFile(path)
         except Exception:  # key frames and documents are none
             continue
-        if part.header.get("NumberOfFrames"):
+        # Series 902 is the preview: frames of the recording once more.
+        if part.header.get("NumberOfFrames") and part.header.SeriesNumber != 902:
             parts.append((int(part.header.InstanceNumber), part))
     for _, part in sorted(parts, key=lambda one: one[0]):
         for index in range(part.frame_count):

@@ -64,7 +64,11 @@ class ScpProcess:
                 held = associations.latest(session, outcome=AssociationOutcome.OPEN)
                 return not held and not studies.open_packs(session) and not self.open_packs()
 
-        eventually(settled, timeout_s)
+        try:
+            eventually(settled, timeout_s)
+        except AssertionError as error:
+            error.add_note(f"open packs: {self.open_packs()}\n{self.said()[-3000:]}")
+            raise
 
     def kept(self) -> dict[str, bytes]:
         """Return every data set in sealed packs by SOP Instance UID; none may be there twice."""

@@ -17,6 +17,7 @@ from gateway.dicom.storage_classes import EXPLICIT_LITTLE, TRANSFER_SYNTAXES
 from gateway.errors import IntegrityError, Undecodable
 from gateway.model import Compression, FrameEncoding, FrameFault, FrameTreatment
 from gateway.packs.reading import PackReader
+from gateway.preflight import check as preflight
 from gateway.settings import Settings
 from workers import received_pixels
 from workers.frame_spool import FrameSpool
@@ -50,10 +51,13 @@ class Examiner:
         packs: Sequence[SealedPack],
         spool: FrameSpool,
         heartbeat: Callable[[], None],
+        *,
+        leave_videos: bool,
     ) -> None:
-        """heartbeat: called with every frame; what it raises ends the work."""
+        """heartbeat: called with every frame; what it raises ends the work. leave_videos: what
+        is a legal Video Endoscopic instance already stays one, under its own UID."""
         self._settings, self._packs, self._spool = settings, packs, spool
-        self._heartbeat = heartbeat
+        self._heartbeat, self._leave_videos = heartbeat, leave_videos
         self._open: tuple[int, PackReader] | None = None
 
     def __enter__(self) -> "Examiner":
@@ -95,7 +99,7 @@ class Examiner:
                 data_set, meta.sop_class_uid, transfer_syntax_uid, in_pack=inflated is None
             )
             if found is not None:
-                yield self._frames(member, row, found)
+                yield self._frames(member, row, found, content)
         except (Undecodable, ValueError):
             return  # nothing in it that could be shown, or could be told to be wrong
         finally:
@@ -122,7 +126,7 @@ class Examiner:
         return content
 
     def _frames(
-        self, member: NDArray[np.void], row: NDArray[np.void], found: PixelData
+        self, member: NDArray[np.void], row: NDArray[np.void], found: PixelData, content: Content
     ) -> Examined:
         """Treat the frames of one instance, one after the other."""
         try:
@@ -144,10 +148,18 @@ class Examiner:
         _set_origin(frames, member, row, several=several)
         _set_times(frames, int(row["acquired_us"]), found.image)
         limits = Limits(self._settings.part_frames_max, self._settings.part_bytes_max)
-        whole = several and not faults and not frames["spooled"].any()
-        if whole and is_legal(found.image, fragments, frames, limits):
+        whole = self._leave_videos and several and not (faults or frames["spooled"].any())
+        if whole and is_legal(found.image, fragments, frames, limits) and self._passes(content):
             return _untouched(member, frames)
         return _examined(member, frames[frames["encoding"] != FrameEncoding.OTHER], faults)
+
+    def _passes(self, content: Content) -> bool:
+        """Tell whether an instance stands the check that ours have to stand before they go out."""
+        draft = self._spool.copy(received_pixels.pieces(content))
+        try:
+            return preflight.check(draft).passed
+        finally:
+            self._spool.discard(draft)
 
     def _frame(self, frame: Frames, found: PixelData, piece: FramePiece) -> FrameFault | None:
         """Fill in one record; returns what is wrong with it, None if it shall stay as it is."""

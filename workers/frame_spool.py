@@ -5,7 +5,7 @@ Not durable: what is in it is made again from the packs, byte for byte, by the n
 
 import secrets
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -27,7 +27,7 @@ class FrameSpool:
         self.path = directory / f"frames.{secrets.token_hex(4)}.draft"
         self._file: BinaryIO | None = None
         self._size = 0
-        self._inflated: list[Path] = []
+        self._beside: list[Path] = []
 
     def __enter__(self) -> "FrameSpool":
         return self
@@ -60,32 +60,26 @@ class FrameSpool:
 
         Raises ValueError if it is damaged or larger than INFLATED_BYTES_MAX; StorageError.
         """
-        path = self._directory / f"inflated.{secrets.token_hex(4)}.draft"
-        self._inflated.append(path)
-        unpacker, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
+        return self.copy(_inflated(pieces))
+
+    def copy(self, pieces: Iterable[bytes]) -> Path:
+        """Write a file beside the spool. Errors of `pieces` pass through; raises StorageError."""
+        path = self._directory / f"whole.{secrets.token_hex(4)}.draft"
+        self._beside.append(path)
         try:
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o750)
             with path.open("xb") as file:
                 for piece in pieces:
-                    while piece and not unpacker.eof:
-                        unpacked = unpacker.decompress(piece, _PIECE_BYTES)
-                        piece = unpacker.unconsumed_tail
-                        size += len(unpacked)
-                        if size > INFLATED_BYTES_MAX:
-                            raise ValueError("the deflated data set is too large")
-                        file.write(unpacked)
-                file.write(unpacker.flush())
-        except zlib.error as error:
-            raise ValueError(f"the deflated data set is damaged: {error}") from error
+                    file.write(piece)
         except OSError as error:
             raise storage_error(error, path) from error
         return path
 
-    def discard(self, inflated: Path) -> None:
-        """Remove what `inflate` made."""
-        self._inflated.remove(inflated)
+    def discard(self, beside: Path) -> None:
+        """Remove what `inflate` or `copy` made."""
+        self._beside.remove(beside)
         with suppress(OSError):
-            inflated.unlink()
+            beside.unlink()
 
     def close(self) -> None:
         """Remove everything."""
@@ -93,6 +87,22 @@ class FrameSpool:
             with suppress(OSError):
                 self._file.close()
             self._file = None
-        for path in (self.path, *self._inflated):
+        for path in (self.path, *self._beside):
             with suppress(OSError):
                 path.unlink()
+
+
+def _inflated(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    unpacker, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    try:
+        for piece in pieces:
+            while piece and not unpacker.eof:
+                unpacked = unpacker.decompress(piece, _PIECE_BYTES)
+                piece = unpacker.unconsumed_tail
+                size += len(unpacked)
+                if size > INFLATED_BYTES_MAX:
+                    raise ValueError("the deflated data set is too large")
+                yield unpacked
+        yield unpacker.flush()
+    except zlib.error as error:
+        raise ValueError(f"the deflated data set is damaged: {error}") from error

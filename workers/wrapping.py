@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.dicom import header, part10, times
+from gateway.dicom.correction import is_corrected
 from gateway.dicom.storage_classes import JPEG_BASELINE, STORAGE_CLASSES, VIDEO_ENDOSCOPIC
 from gateway.errors import Undecodable
 from gateway.ledger.engine import Ledger
@@ -60,7 +61,8 @@ def wrap(settings: Settings, ledger: Ledger, study_id: int, attempt: int, *, now
     derived_files.remove_drafts(directory)
     with FrameSpool(directory) as spool:
         # 2. Look into what is not simply a JPEG frame.
-        with Examiner(settings, packs, spool, lease.keep) as examiner:
+        same = not is_corrected(source.attributes)
+        with Examiner(settings, packs, spool, lease.keep, leave_videos=same) as examiner:
             examined = examiner.examine(to_examine(packs))
         # 3. Decide.
         limits = Limits(settings.part_frames_max, settings.part_bytes_max)

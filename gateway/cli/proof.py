@@ -69,6 +69,10 @@ def collect(
     ]
 
 
+_PREVIEW_SERIES_NUMBER = 902
+"""Of the key frames as a loop: they are in the recording already."""
+
+
 @dataclass(frozen=True)
 class _Delivered:
     digests: Sequence[str]
@@ -84,7 +88,8 @@ class _Delivered:
         for path in sorted(folder.rglob("*.dcm")):
             ds = dcmread(path, stop_before_pixels=True)
             classes.append(str(ds.SOPClassUID))
-            if ds.SOPClassUID == VIDEO_ENDOSCOPIC:
+            preview = int(ds.SeriesNumber) == _PREVIEW_SERIES_NUMBER
+            if ds.SOPClassUID == VIDEO_ENDOSCOPIC and not preview:
                 parts.append((int(ds.InstanceNumber), path))
         digests = [digest for _, path in sorted(parts) for digest in _frame_digests(path)]
         return cls(

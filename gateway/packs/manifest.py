@@ -84,7 +84,7 @@ def _told(ds: Dataset, count: int) -> Told | None:
     except KeyError:
         return None
     sources = [(name[0], int(name[1]) if len(name) > 1 else 0) for name in names]
-    digests = [raw[at : at + 32].hex() for at in range(0, 32 * count, 32)]
+    digests = [raw[at : at + 32].hex() for at in range(0, len(raw), 32)]
     treatments = [0] * count
     if private_block.TREATMENTS in block:
         treatments = list(block[private_block.TREATMENTS].value[:count])

@@ -2,7 +2,6 @@
 
 import os
 import struct
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +11,7 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.filereader import read_dataset
 
-from gateway.dicom import part10
+from gateway.dicom import identity, part10
 from gateway.dicom.header import DEFLATED, EXPLICIT_BIG, IMPLICIT_LITTLE
 from gateway.dicom.part10 import FileMeta
 from gateway.errors import Undecodable
@@ -28,10 +27,7 @@ _PIXEL_DATA = 0x7FE00010
 _ITEM = struct.Struct("<HHL")
 _ITEM_TAG, _DELIMITER_TAG = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
 _UNDEFINED = 0xFFFFFFFF
-UNREADABLE = (
-    ValueError, TypeError, LookupError, AttributeError, ArithmeticError, EOFError,
-    NotImplementedError, RecursionError, struct.error, zlib.error,
-)  # fmt: skip
+UNREADABLE = (*identity.UNREADABLE, ArithmeticError, RecursionError)
 """What the library raises, all in all, for a header that is none."""
 
 
@@ -45,7 +41,7 @@ class Fragment(NamedTuple):
 class OpenInstance:
     """A Part 10 file. Use it as a context manager.
 
-    Opening raises Undecodable if it is no instance, OSError if it cannot be read.
+    Opening raises Undecodable if it is no instance, OSError if it cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -58,7 +54,7 @@ class OpenInstance:
         except UNREADABLE as error:
             self._file.close()
             raise Undecodable(f"The header cannot be read: {error}.") from error
-        except (Undecodable, OSError):
+        except Undecodable:
             self._file.close()
             raise
 

@@ -88,6 +88,24 @@ def test_storescu_sends_a_study_of_real_frames(listener, program, tmp_path):
         assert cv2.imdecode(__import__("numpy").frombuffer(frame.jpeg, "u1"), 1) is not None
 
 
+@pytest.mark.parametrize("option", ["--max-pdu", "--max-send-pdu"])
+@pytest.mark.parametrize("size", ["4096", "32768", "131072"])
+def test_storescu_cuts_its_messages_into_pdus_of_many_sizes(
+    make_listener, program, tmp_path, option, size
+):
+    """What it sends is bounded by what we offer, too: here as much as DICOM's tools know."""
+    listener = make_listener(pdu_bytes_max=131_072)
+    frames = list(synthetic_frames(12, seed=12, rows=320, columns=320))
+    sent = write_study(tmp_path / "study", frames, 320)
+    said = storescu(program, listener.port, tmp_path / "study", option, size, TCP_NODELAY="1")
+    assert said.count("Received Store Response (Success)") == len(sent)
+    listener.wait_until_closed()
+    kept = listener.kept()
+    assert {uid: pixels(data) for uid, data in kept.items()} == {
+        uid: pixels(data) for uid, data in sent.items()
+    }
+
+
 def test_dcmdump_reads_what_lies_in_a_pack(listener, program, tmp_path):
     sent = write_study(
         tmp_path / "study", list(synthetic_frames(3, seed=2, rows=96, columns=96)), 96

@@ -1,5 +1,6 @@
 """Peers that mean harm, or are broken: they cost an association, bounded memory, nobody else."""
 
+import contextlib
 import logging
 import random
 import struct
@@ -9,11 +10,13 @@ import tracemalloc
 import pytest
 from pydicom.encaps import encapsulate
 
+from gateway.ledger.queries import studies as queries
 from gateway.scp.held import (
     GATHERED_BYTES_MAX,
     HELD_FREELY_BYTES,
     HELD_TOGETHER_BYTES_MAX,
 )
+from gateway.scp.reception import PACKS_OPEN_MAX
 from gateway.scp.wire.handover import DATA_SET_BYTES_MAX, EVENT_REPORTS_MAX
 from tests import fuzzing
 from tests.instances import (
@@ -27,7 +30,7 @@ from tests.instances import (
     p_data,
     store_command,
 )
-from tests.requestor import A_ABORT, Broken, Requestor
+from tests.requestor import A_ABORT, ABORT, RELEASE_REQUEST, Broken, Requestor
 
 SUCCESS = 0x0000
 ECHO = fuzzing.command_set(0x0030, data=False, x0002=fuzzing.VERIFICATION.encode())
@@ -92,6 +95,20 @@ def test_an_abort_of_no_known_source_is_an_abort(listener):
     assert [str(one) for one in listener.wait_until_closed()] == ["aborted"]
 
 
+@pytest.mark.parametrize("last_word", [RELEASE_REQUEST, ABORT, struct.pack(">BxL", 0x99, 0)])
+def test_what_comes_after_the_last_word_is_not_received(listener, last_word):
+    """PS3.8 9.2: no P-DATA in Sta8. It would lie in a pack that nobody seals any more."""
+    assoc = associate(listener)
+    assert assoc.store(uid(1), frame(1)) == SUCCESS
+    assoc.send(last_word + assoc.message(uid(2), frame(2)) + assoc.message(uid(3), frame(3)))
+    with contextlib.suppress(Broken):
+        while True:
+            assoc.read_pdu()
+    listener.wait_until_closed()
+    assert list(listener.kept()) == [uid(1)]
+    assert len(list(listener.settings.packs_dir.rglob("*.tar"))) == 1
+
+
 def test_empty_command_fragments_without_end_are_cut_off(listener):
     with pytest.raises(Broken), associate(listener) as assoc:
         for _ in range(1000):
@@ -152,6 +169,26 @@ def test_a_flood_of_event_reports_does_not_start_a_thread_each(listener):
         sender.join()
     # Of our own: the sender; of the association's: its two threads.
     assert most <= before + 3 + EVENT_REPORTS_MAX
+
+
+def test_many_series_on_one_association_keep_few_packs_open(listener):
+    studies = {
+        uid(number): frame(
+            1, SeriesInstanceUID=f"{SERIES_UID}.9.{number % 50}", SOPInstanceUID=uid(number)
+        )
+        for number in range(1, 151)
+    }
+    with associate(listener) as assoc:
+        for one, data in studies.items():
+            assert assoc.store(one, data) == SUCCESS
+        packs = list(listener.settings.packs_dir.rglob("*.tar"))
+        still_open = [path for path in packs if not path.with_suffix(".npy").exists()]
+        assert len(still_open) <= PACKS_OPEN_MAX
+    assert [str(one) for one in listener.wait_until_closed()] == ["released"]
+    assert len(listener.kept()) == len(studies)
+    with listener.ledger.reading() as session:
+        (line,) = queries.lines(session)
+    assert (line.received_count, line.open_pack_count) == (len(studies), 0)
 
 
 def test_large_instances_in_all_contexts_at_once_stay_within_bounded_memory(listener):

@@ -62,7 +62,15 @@ def move(port: int, identifier: Dataset, *, destination: str = "PACS", model: st
         return list(assoc.send_c_move(identifier, destination, model))
 
 
-def get(port: int, identifier: Dataset, *, storage=KINDS, model: str = GET, answer=lambda _: 0):
+def get(
+    port: int,
+    identifier: Dataset,
+    *,
+    storage=KINDS,
+    model: str = GET,
+    answer=lambda _: 0,
+    message_id: int = 1,
+):
     """Return (responses, what came by SOP Instance UID)."""
     came: dict[str, bytes] = {}
 
@@ -72,7 +80,7 @@ def get(port: int, identifier: Dataset, *, storage=KINDS, model: str = GET, answ
 
     handlers = [(evt.EVT_C_STORE, on_store)]
     with associated(port, model, storage=storage, handlers=handlers) as assoc:
-        return list(assoc.send_c_get(identifier, model)), came
+        return list(assoc.send_c_get(identifier, model, msg_id=message_id)), came
 
 
 def counts(status: Dataset) -> tuple[int, ...]:
@@ -250,6 +258,13 @@ def test_a_study_is_got_bit_for_bit_on_the_same_association(archive):
     responses, came = get(listener.port, keys("STUDY", StudyInstanceUID=STUDY_UID))
     assert came == data_sets(study)
     assert (responses[-1][0].Status, counts(responses[-1][0])) == (0x0000, (3, 0, 0))
+
+
+def test_no_message_id_is_taken_for_something_else(archive):
+    """0208 stands in the response as the start of Command Data Set Type (0000,0800) would."""
+    listener, study = archive()
+    _, came = get(listener.port, keys("STUDY", StudyInstanceUID=STUDY_UID), message_id=0x0208 - 2)
+    assert came == data_sets(study)
 
 
 def test_get_sends_nothing_in_contexts_without_the_role(archive):

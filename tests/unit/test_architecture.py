@@ -56,7 +56,7 @@ MAY_IMPORT = {
     "workers.fallback_files": EDGE | {"gateway.dicom", "gateway.packs", "workers.wrap"} | MADE,
     "workers.received_pixels": EDGE | {"gateway.dicom", "gateway.packs", "workers.wrap"},
     "workers.examining": EDGE
-    | {"gateway.dicom", "gateway.packs", "workers.wrap"}
+    | {"gateway.dicom", "gateway.packs", "gateway.preflight", "workers.wrap"}
     | {"workers.frame_spool", "workers.received_pixels"},
     "workers.wrapping": EDGE
     | RECORDS

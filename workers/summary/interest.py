@@ -26,7 +26,7 @@ _CHROMA_SPREAD_MIN = 0.04
 
 LANDMARK_MIN = 0.0
 """Log odds from which a frame may show a landmark."""
-_ODD_USUAL, _ODD_BLOCK, _ODD_AROUND = 0.5, 20, 60
+_ODD_USUAL, _ODD_BLOCK, _ODD_AROUND = 1.0, 20, 60
 """How much of what is usual around a frame is taken off its oddness; usual is the median of a
 block of frames with those around it on both sides."""
 _BLOOD_ODDS = 2.0

@@ -46,7 +46,7 @@ def serve(operation: Operation, encoded: bytes, held: Holdings, negotiated: Nego
             )
             progress.not_sent(instance.sop_instance_uid)
             continue
-        progress.sent(instance.sop_instance_uid, _status(operation, message_id))
+        progress.sent(instance.sop_instance_uid, operation.stored(message_id))
     progress.finish()
     _logger.info(
         "retrieve.got",
@@ -61,8 +61,8 @@ def _send(
 ) -> None:
     """Send one C-STORE request, read from disk as it goes.
 
-    Raises StorageError before anything was sent; RequestorGone after: half an instance cannot
-    be taken back, so an association on which it stopped is lost.
+    Raises StorageError before anything of it left; RequestorGone after that: half an instance
+    cannot be taken back, so the association on which it stopped is aborted.
     """
     place = item.place
     with StoredInstance(
@@ -81,6 +81,7 @@ def _send(
             if not remaining:
                 _verify(operation, stored)
             operation.say_fragment(context_id, 0 if remaining else pdu.LAST, data)
+        operation.flush(is_answered=True)
 
 
 def _read(operation: Operation, stored: StoredInstance, count: int) -> bytes:
@@ -108,12 +109,3 @@ def _give_up(operation: Operation, error: StorageError) -> None:
     _logger.error("retrieve.damaged", code=error.code, error=str(error))
     operation.abort()
     raise RequestorGone("The association was aborted: an instance is damaged.") from error
-
-
-def _status(operation: Operation, message_id: int) -> int:
-    """Wait for the answer to a C-STORE request. Raises RequestorGone."""
-    response = operation.receive()
-    if response is None or not operation.is_store_response(response, message_id):
-        operation.abort()
-        raise RequestorGone("The requestor did not answer a C-STORE.")
-    return int(response.Status)

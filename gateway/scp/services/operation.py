@@ -1,22 +1,14 @@
-"""One request being served: its answers, whether it was cancelled, whether anybody still listens.
+"""One request being served: its answers, whether it was cancelled, whether anybody listens."""
 
-pynetdicom's upper-layer thread is the only one that reads and writes the connection; what we say
-goes through its queue, which we never let grow: a requestor that reads slowly slows us down.
-"""
-
-import time
 from collections.abc import Mapping
 from typing import Any
 
-from pynetdicom.dimse_primitives import C_STORE
-from pynetdicom.pdu_primitives import P_DATA
-
 from gateway.dimse import pdu
 from gateway.errors import RequestorGone
+from gateway.scp.services.outgoing import Outgoing
 
-QUEUED_MAX = 8
-"""PDUs waiting to be written; at 64 KiB or less each."""
-_LOOK_AGAIN_S = 0.0005
+FRAGMENT_BYTES_MAX = 128 << 10
+"""Longer ones gain nothing."""
 COMMENT_MAX = 64
 _RESPONSES = {
     pdu.C_FIND_RQ: pdu.C_FIND_RSP,
@@ -28,15 +20,18 @@ _RESPONSES = {
 class Operation:
     """A C-FIND, C-GET or C-MOVE request on an association of pynetdicom's."""
 
-    def __init__(self, assoc: Any, message: Any, context_id: int, command_field: int) -> None:
+    def __init__(
+        self, assoc: Any, outgoing: Outgoing, message: Any, context_id: int, command_field: int
+    ) -> None:
+        self._outgoing = outgoing
         self._assoc, self._context_id, self._field = assoc, context_id, command_field
         self.message_id = int(message.MessageID)
         self.sop_class_uid = str(message.AffectedSOPClassUID)
         context = assoc._accepted_cx[context_id]
         self.implicit = bool(context.transfer_syntax[0].is_implicit_VR)
         self.calling_ae_title = str(assoc.requestor.ae_title).strip()
-        self.room = max(pdu.fragment_room(int(assoc.requestor.maximum_length or 0)), 2)
-        self.room = min(self.room, 64 << 10)
+        room = pdu.fragment_room(int(assoc.requestor.maximum_length or 0))
+        self.room = max(2, min(room, FRAGMENT_BYTES_MAX))
 
     @property
     def is_cancelled(self) -> bool:
@@ -77,42 +72,37 @@ class Operation:
         self.say(self._context_id, pdu.COMMAND, pdu.encode_command(command))
         if identifier:
             self.say(self._context_id, 0, identifier)
+        self.flush()
 
     def say(self, context_id: int, kind: int, data: bytes) -> None:
-        """Send a whole command set or data set. Raises RequestorGone."""
-        for start in range(0, len(data), self.room):
-            part = data[start : start + self.room]
-            last = pdu.LAST if start + self.room >= len(data) else 0
-            self.say_fragment(context_id, kind | last, part)
+        """Take a whole command set or data set to send. Raises RequestorGone."""
+        for one in pdu.message_pdus(context_id, kind, data, self.room):
+            self._outgoing.add(one, self.check)
 
     def say_fragment(self, context_id: int, control: int, data: bytes) -> None:
-        """Send one PDU with one fragment, as soon as few enough are waiting."""
-        queue = self._assoc.dul.to_provider_queue
-        while queue.qsize() >= QUEUED_MAX:
-            self.check()
-            time.sleep(_LOOK_AGAIN_S)
-        self.check()
-        primitive = P_DATA()
-        primitive.presentation_data_value_list.append((context_id, bytes((control,)) + data))
-        self._assoc.dul.send_pdu(primitive)
+        """Take one fragment to send, not longer than `room`. Raises RequestorGone."""
+        head = pdu.FRAGMENT_HEAD.pack(*pdu.fragment_head(context_id, control, len(data)))
+        self._outgoing.add(head + data, self.check)
 
-    def receive(self) -> Any:
-        """Wait for the next message of the peer; None if it takes too long or is gone."""
-        _, message = self._assoc.dimse.get_msg(block=True)
-        return message
+    def flush(self, *, is_answered: bool = False) -> None:
+        """Send what was taken; is_answered: whether it is a request. Raises RequestorGone."""
+        self._outgoing.flush(self.check, is_answered=is_answered)
+
+    def stored(self, message_id: int) -> int:
+        """Wait for the status of a C-STORE request of ours.
+
+        Raises RequestorGone if none comes in time, or to another request: what is going on then
+        is nothing that could be counted.
+        """
+        status = self._outgoing.store_status(message_id, self.check)
+        if status is None:
+            self.abort()
+            raise RequestorGone("The requestor did not answer a C-STORE.")
+        return status
 
     def abort(self) -> None:
         """End the association at once."""
         self._assoc.abort(block=False)
-
-    @staticmethod
-    def is_store_response(message: Any, message_id: int) -> bool:
-        """Tell whether a message answers one of our C-STORE requests."""
-        return (
-            isinstance(message, C_STORE)
-            and message.MessageIDBeingRespondedTo == message_id
-            and message.Status is not None
-        )
 
     def storage_contexts(self) -> dict[tuple[str, str], int]:
         """Return the contexts in which we may send C-STORE requests to the requestor, which

@@ -17,6 +17,7 @@ from gateway.scp.services import find, get, move, mpps, negotiated
 from gateway.scp.services.holdings import Holdings
 from gateway.scp.services.negotiated import Negotiated
 from gateway.scp.services.operation import Operation
+from gateway.scp.services.outgoing import Outgoing
 
 _FIELDS = {C_FIND: pdu.C_FIND_RQ, C_GET: pdu.C_GET_RQ, C_MOVE: pdu.C_MOVE_RQ}
 _MODELS = {
@@ -33,6 +34,7 @@ class Serving:
     def __init__(self, assoc: Any, held: Holdings) -> None:
         self._assoc, self._held = assoc, held
         self._theirs = assoc._serve_request
+        self._outgoing = Outgoing(assoc)
         self.is_busy = False
         """While a request is worked on: then it is not the peer whose turn it is to speak."""
         assoc._serve_request = self._serve
@@ -58,7 +60,7 @@ class Serving:
     def _answer(self, message: Any, context_id: int, field: int) -> None:
         """Serve a request; an association on which that fails unforeseen is aborted."""
         assoc, done = self._assoc, False
-        operation = Operation(assoc, message, context_id, field)
+        operation = Operation(assoc, self._outgoing, message, context_id, field)
         operation.forget_other_cancels()
         asked = {str(uid): item for uid, item in assoc.requestor.sop_class_extended.items()}
         options = Negotiated.of(operation.sop_class_uid, asked)

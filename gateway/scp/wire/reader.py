@@ -9,6 +9,7 @@ C-STORE goes back to pynetdicom as if it had read it itself.
 
 import select
 import socket
+import struct
 import time
 from typing import Any, Protocol
 
@@ -223,6 +224,8 @@ class StoreReader:
                 if kind == pdu.A_RELEASE_RQ and self.receiver is not None:
                     self.receiver.released()
                 self._handover.give(bytes(view[self._start : following]))
+                self._start = self._end  # whatever it is, it ends the association
+                return
             self._start = following
             if len(self._finished) >= GROUP_MAX:
                 self._answer(sock)
@@ -324,8 +327,13 @@ class StoreReader:
 
 def _has_data_set(command_set: bytearray) -> bool:
     """Tell whether Command Data Set Type (0000,0800) announces a data set."""
-    at = command_set.find(b"\x00\x00\x00\x08\x02\x00\x00\x00")
-    return at >= 0 and command_set[at + 8 : at + 10] != b"\x01\x01"
+    at = 0
+    while at + 8 <= len(command_set):
+        group, element, length = struct.unpack_from("<HHL", command_set, at)
+        if (group, element) == (0x0000, 0x0800):
+            return command_set[at + 8 : at + 10] != b"\x01\x01"
+        at += 8 + length
+    return False
 
 
 def _pending(sock: socket.socket) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
-from gateway.ledger.queries import registry
+from gateway.ledger.queries import disk, registry
 from gateway.ledger.queries import studies as queries
 from gateway.ledger.queries import transfers as transfer_queries
 from gateway.model import ItemState, StudyState, TransferState
@@ -82,6 +82,7 @@ def _content(search: str, state: StudyState | None, number: int) -> dict[str, An
             "transfers": {one: transfers.get(one, 0) for one in TransferState},
             "source_count": registry.source_count(session),
             "destination_count": len(registry.destinations(session)),
+            "disk": disk.latest(session),
             "settings": reach.settings,
             "dicom_port": reach.dicom_port(),
         }

@@ -2,6 +2,7 @@
 
 import hashlib
 import struct
+from datetime import timedelta
 
 import cv2
 import numpy as np
@@ -11,14 +12,16 @@ from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.encaps import encapsulate, generate_frames
 
+from gateway.correcting import Warrant, correct_study
 from gateway.dicom.storage_classes import EXPLICIT_LITTLE, MULTI_FRAME_TRUE_COLOR_SC
 from gateway.errors import IntegrityError, NoFrames
+from gateway.ledger.transitions import studies
 from gateway.model import DerivedRole, FrameTreatment
 from gateway.packs import manifest, reading
 from tests import images
 from tests.images import GREY_FORMS, LOSSLESS_FORMS, LOSSY_FORMS, REPAIRABLE_FORMS, picture
 from tests.instances import SERIES_UID, data_set, jpeg
-from tests.kept_studies import file_of, keep_pack, keep_study, settle
+from tests.kept_studies import clock, file_of, keep_pack, keep_study, settle
 
 FORMS = {**LOSSLESS_FORMS, **LOSSY_FORMS}
 
@@ -291,6 +294,7 @@ def legal_video(**changes):
         "AnatomicRegionSequence": [data_set(1)[0:0x00080019]],
         "AcquisitionContextSequence": [],
         "PatientOrientation": "",
+        "ImageLaterality": "U",
         "LossyImageCompressionRatio": "12",
         "LossyImageCompressionMethod": "ISO_10918_1",
         **changes,
@@ -322,6 +326,7 @@ def test_a_legal_video_is_delivered_untouched_under_its_own_uid(home):
         {"SpecificCharacterSet": "GB18030"},
         {"AnatomicRegionSequence": None},
         {"Modality": "OT"},
+        {"ImageLaterality": None},
     ],
     ids=str,
 )
@@ -337,6 +342,24 @@ def test_a_video_that_is_not_quite_legal_is_wrapped_anew(home, changes):
     assert streams_of(path) == [padded(jpeg(n)) for n in (1, 2, 3)]
 
 
+def test_a_legal_video_of_a_patient_who_was_corrected_is_wrapped_anew(home):
+    study = wrapped(home, [file_of(legal_video())])
+    finish(study)
+    warrant = Warrant("admin", "wrong worklist entry", clock())
+    correct_study(study.ledger, "default", study.study_id, {"PatientID": "P2"}, warrant)
+    study.wrap()
+    (path,) = study.paths()
+    ds = dcmread(path)
+    assert (ds.PatientID, ds.SOPInstanceUID != f"{SERIES_UID}.1") == ("P2", True)
+    assert streams_of(path) == [padded(jpeg(n)) for n in (1, 2, 3)]
+
+
+def finish(study):
+    attempt = study.claim()
+    with study.ledger.transaction() as session:
+        studies.finish_summary(session, study.study_id, attempt, [], [], now=clock())
+
+
 def test_the_same_input_gives_the_same_bytes_however_often(home, tmp_path):
     files = [form(n, picture(n)) for n, form in enumerate(FORMS.values(), 1)]
     study = keep_study(home, [files], part_frames_max=5)
@@ -347,6 +370,33 @@ def test_the_same_input_gives_the_same_bytes_however_often(home, tmp_path):
     study.start_again()
     study.wrap()
     assert {path.name: path.read_bytes() for path in study.paths()} == before
+    assert list(study.settings.derived_dir.rglob("*.draft")) == []
+
+
+class Killed(BaseException):
+    """Stands for a process that ends between two frames."""
+
+
+class DyingClock:
+    def __init__(self, dies_at):
+        self.left = dies_at
+
+    def __call__(self):
+        self.left -= 1
+        if self.left == 0:
+            raise Killed
+        return clock()
+
+
+def test_a_wrap_that_dies_while_frames_are_treated_is_finished_by_the_next_attempt(home):
+    files = [form(n, picture(n)) for n, form in enumerate(FORMS.values(), 1)]
+    study = keep_study(home, [files, [images.palette(50, picture(5))]], attempts_max=20)
+    for dies_at in range(2, 90, 11):
+        with pytest.raises(Killed):
+            study.wrap(study.claim(clock() + timedelta(hours=dies_at)), now=DyingClock(dies_at))
+        assert study.derived() == []
+    study.wrap(study.claim(clock() + timedelta(days=9)))
+    assert study.report["frame_count"] == len(files) + 1
     assert list(study.settings.derived_dir.rglob("*.draft")) == []
 
 

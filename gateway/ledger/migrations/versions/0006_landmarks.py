@@ -17,7 +17,7 @@ def upgrade() -> None:
         sa.Column("organ", sa.String(length=32), nullable=False),
         sa.Column("recording_frame_number", sa.Integer(), nullable=False),
         sa.Column("elapsed_ms", sa.BigInteger(), nullable=False),
-        sa.Column("confidence", sa.Float(), nullable=False),
+        sa.Column("confidence", sa.Double(), nullable=False),
         sa.Column("edited_by", sa.String(length=64), nullable=False),
         sa.Column("edited_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(["study_id"], ["study.id"]),
