@@ -83,7 +83,7 @@ class Settings(BaseModel):
     disk_warn_bytes: Annotated[int, Field(ge=0)] = 0
     """Free bytes below which log and console warn; 0: 10 % of the disk, at most 10 GiB."""
     disk_refuse_bytes: Annotated[int, Field(ge=0)] = 0
-    """Free bytes below which every instance is refused (A700); 0: 5 % of the disk, at most 2 GiB."""
+    """Free bytes below which instances are refused (A700); 0: 5 % of the disk, at most 2 GiB."""
     sync: bool = True
     """For benchmarks only: `false` answers Success before an instance is durable."""
     part_frames_max: Annotated[int, Field(ge=1, le=3854)] = 2000

@@ -105,17 +105,21 @@ def text(raw: bytes) -> str:
     return raw.decode("ascii", "replace").strip("\0 ")
 
 
-def read(data: bytes | bytearray | memoryview, transfer_syntax_uid: str) -> Header:
+def read(
+    data: bytes | bytearray | memoryview, transfer_syntax_uid: str, *, cut: bool = False
+) -> Header:
     """Read the header of an encoded data set, or of its beginning.
 
-    data may end inside the pixel data; it must hold everything before it. Raises Undecodable.
+    data may end inside the pixel data; it must hold everything before it. cut: it is known to
+    be only the beginning and may end anywhere, as in a large document without pixel data; what
+    comes later is not found. Raises Undecodable.
     """
     if transfer_syntax_uid == DEFLATED:
         try:
             data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, INFLATED_MAX)
         except zlib.error as error:
             raise Undecodable(f"The deflated data set cannot be unpacked: {error}.") from error
-        header = _Walk(memoryview(data), explicit=True, order="<").run()
+        header = _Walk(memoryview(data), explicit=True, order="<").run(cut=cut)
         return Header(header.values)  # offsets would point into bytes nobody keeps
     if transfer_syntax_uid not in (IMPLICIT_LITTLE, EXPLICIT_BIG):
         found = _read_usual(memoryview(data))
@@ -123,7 +127,7 @@ def read(data: bytes | bytearray | memoryview, transfer_syntax_uid: str) -> Head
             return found
     explicit = transfer_syntax_uid != IMPLICIT_LITTLE
     order = ">" if transfer_syntax_uid == EXPLICIT_BIG else "<"
-    return _Walk(memoryview(data), explicit=explicit, order=order).run()
+    return _Walk(memoryview(data), explicit=explicit, order=order).run(cut=cut)
 
 
 def _read_usual(view: memoryview) -> Header | None:
@@ -184,8 +188,16 @@ class _Walk:
         self._short = struct.Struct(order + "H")
         self._long = struct.Struct(order + "L")
 
-    def run(self) -> Header:
+    def run(self, *, cut: bool = False) -> Header:
         values: dict[int, bytes] = {}
+        try:
+            return self._run(values)
+        except Undecodable:
+            if cut:
+                return Header(values, self.order == ">")
+            raise
+
+    def _run(self, values: dict[int, bytes]) -> Header:
         position, end, last = 0, len(self.view), -1
         while position + 8 <= end:
             tag, vr, length, start = self._element(position, self.explicit)

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydicom import Dataset
 from pydicom.config import disable_value_validation
+from pydicom.datadict import tag_for_keyword
 from pydicom.errors import BytesLengthException
 from pydicom.filereader import read_dataset
 
@@ -36,6 +37,8 @@ UNREADABLE = (
 )  # fmt: skip
 """What the library raises, all in all, for a data set that is none."""
 _OF_THE_LEDGER = ("SeriesDescription",)
+_LAST_TAG = max(tag_for_keyword(keyword) or 0 for keyword in (*REPEATED, "ImagesInAcquisition"))
+"""What comes later is not looked at: it may be megabytes, and cut off."""
 
 
 def read(
@@ -110,7 +113,7 @@ def _read(data: bytes, transfer_syntax_uid: str) -> Dataset:
         BytesIO(data),
         is_implicit_VR=transfer_syntax_uid == IMPLICIT_LITTLE,
         is_little_endian=transfer_syntax_uid != EXPLICIT_BIG,
-        stop_when=lambda tag, _vr, _length: tag >= 0x7FE00010,
+        stop_when=lambda tag, _vr, _length: tag > _LAST_TAG,
     )
 
 

@@ -78,7 +78,10 @@ class Describer:
         """
         meta = part10.parse_file_meta(content)
         data_set = content[meta.data_set_offset :]
-        found = self._headers.read(data_set, meta.transfer_syntax_uid)
+        if len(content) == size:
+            found = self._headers.read(data_set, meta.transfer_syntax_uid)
+        else:
+            found = header.read(data_set, meta.transfer_syntax_uid, cut=True)
         return self.describe(
             Kept(meta, meta.data_set_offset, found, data_set, offset, size, digest)
         )

@@ -6,12 +6,12 @@ from gateway.dicom import header, part10
 from gateway.dicom.header import Header
 from gateway.dicom.part10 import FileMeta
 from gateway.errors import (
+    IdentityMissing,
     InstanceTooLarge,
     LedgerError,
     ReceiveError,
     StorageError,
     TooMuchUnderWay,
-    Undecodable,
 )
 from gateway.packs.known import KnownInstances, Place
 from gateway.packs.reading import HELD_BYTES_MAX, read_range
@@ -81,6 +81,7 @@ class Instance:
         self._large_in: Keeping | None = None  # the pack the stream belongs to
         self._failure: ReceiveError | StorageError | LedgerError | None = None
         self.size_bytes = 0  # of the data set
+        self.header: Header | None = None  # once it is known that it is too large to hold
         self.pack: Keeping | None = None  # where it was staged
 
     def write(self, fragment: memoryview) -> None:
@@ -118,8 +119,8 @@ class Instance:
 
     def _begin_large(self) -> MemberStream | Comparison:
         """Pass on what was held so far; its header stays in memory to describe the instance by."""
-        found = self._read_header()
-        pack = self._keeper.series_pack(*checked_identity(found, self.request))
+        found = self.header = header.read(self.head, self.transfer_syntax_uid, cut=True)
+        pack = self._keeper.series_pack(*self._identity(found))
         known = pack.known.place(self.request.sop_instance_uid)
         sink: MemberStream | Comparison
         if known is not None:
@@ -135,21 +136,19 @@ class Instance:
             self._share.shrink(len(self._held))
         return sink
 
-    def _read_header(self) -> Header:
-        """Read the header from what is held.
+    def _identity(self, found: Header) -> tuple[str, str]:
+        """Return Study and Series Instance UID.
 
-        Raises Undecodable, or TooMuchUnderWay if only more than may be held now would tell.
+        Raises TooMuchUnderWay if only more than may be held now would tell them.
         """
-        early = self.size_bytes <= HELD_BYTES_MAX
         try:
-            found = header.read(self.head, self.transfer_syntax_uid)
-        except Undecodable:
-            if not early:
-                raise
-        else:
-            if found.pixel_data_offset is not None or not early:
-                return found
-        raise TooMuchUnderWay("Too many instances arrive at once on this association.")
+            return checked_identity(found, self.request)
+        except IdentityMissing as error:
+            if found.pixel_data_offset is None and self.size_bytes <= HELD_BYTES_MAX:
+                raise TooMuchUnderWay(
+                    "Too many instances arrive at once on this association."
+                ) from error
+            raise
 
     @property
     def stream(self) -> MemberStream | None:

@@ -108,7 +108,9 @@ class Reception:
         self.context.room.take(len(instance.head))
         # Step 1.
         instance.raise_if_failed()
-        found = self._headers.read(instance.data_set, instance.transfer_syntax_uid)
+        found = instance.header or self._headers.read(
+            instance.data_set, instance.transfer_syntax_uid
+        )
         pack = self.series_pack(*checked_identity(found, instance.request))
         # Step 2.
         known = pack.known.place(instance.request.sop_instance_uid)
@@ -228,7 +230,7 @@ def new_association_id() -> str:
 def _study_uid(instance: Instance) -> str:
     """Return the Study Instance UID of a refused instance if it can be told; never raises."""
     try:
-        found = header.read(instance.head, instance.transfer_syntax_uid)
+        found = header.read(instance.head, instance.transfer_syntax_uid, cut=True)
     except ReceiveError:
         return ""
     uid = found.text(header.STUDY_INSTANCE_UID)

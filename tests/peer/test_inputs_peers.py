@@ -28,7 +28,7 @@ from tests.peer.test_wrapped_objects import assert_same_picture, by_cv2, by_dcmt
 from tests.peer.validators import assert_valid, complaints, entity_errors
 from workers import fallback_files
 
-pytestmark = pytest.mark.peer
+pytestmark = pytest.mark.peer("dciodvfy", "dcmcjpeg", "dcmj2pnm", "gdcmconv", "Orthanc")
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "data" / "dicom-samples"
 
@@ -139,7 +139,7 @@ def test_every_part_of_a_mixed_study_is_valid_and_shows_its_colours_everywhere(t
 
 def test_orthanc_stores_every_part_and_shows_its_first_and_last_frame(tmp_path, program):
     study = mixture(tmp_path / "home")
-    with orthanc(program, tmp_path / "orthanc", report_to=("GW", "127.0.0.1", 1)) as server:
+    with orthanc(program("Orthanc"), tmp_path / "orthanc", report_to=("GW", "127.0.0.1", 1)) as server:
         for path in study.paths():
             fallback = fallback_files.make(study.settings, path, lambda: None)
             lines = list(manifest.lines(path))
@@ -151,11 +151,6 @@ def test_orthanc_stores_every_part_and_shows_its_first_and_last_frame(tmp_path, 
                     shown = rendered(server, name, line.frame_number, grey=grey)
                     what = f"Orthanc, frame {line.frame_number} of {file.name}"
                     assert_same_picture(shown, expected_of(line), what)
-
-
-@pytest.fixture
-def program():
-    return "/usr/sbin/Orthanc"
 
 
 def posted(server, content):

@@ -84,7 +84,7 @@ def test_the_summary_is_sent_before_the_frames(deliver):
     kinds = [(one.sop_class_uid, one.transfer_syntax_uid) for one in instances]
     with running_pacs(kinds) as pacs:
         run(deliver(instances, pacs.port))
-        assert [uid.rsplit(".", 1)[1] for uid in pacs.stored_uids] == list("7564231")
+        assert [uid.rsplit(".", 1)[1] for uid in pacs.stored_uids] == list("7456231")
 
 
 def test_exactly_the_contexts_the_instances_need_are_proposed(deliver, pacs):

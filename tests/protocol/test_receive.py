@@ -160,6 +160,37 @@ def test_a_large_instance_is_kept_in_pieces_and_compared_in_pieces(make_listener
     assert data_set_of(listener.kept()[uid(1)]) == data
 
 
+@pytest.mark.parametrize("last", ["document", "sequence"])
+def test_a_large_instance_without_pixel_data_is_kept_and_recovered(make_listener, last):
+    """An encapsulated document, or a sequence that goes on for megabytes."""
+    from pydicom import Dataset
+
+    from gateway.packs import index, reading
+    from tests.instances import encoded
+
+    listener = make_listener()
+    ds = data_set(1)
+    if last == "document":
+        del ds.PixelData
+        ds.EncapsulatedDocument = bytes(20 << 20)
+    else:
+        item = Dataset()
+        item.add_new(0x00189074, "UT", "x" * (1 << 20))
+        ds.PerFrameFunctionalGroupsSequence = [item] * 12
+        ds["PerFrameFunctionalGroupsSequence"].is_undefined_length = True
+    data = encoded(ds)
+    with association(listener) as assoc:
+        assert assoc.store(uid(1), data) == SUCCESS
+        assert assoc.store(uid(1), data) == SUCCESS
+        assert assoc.store(uid(1), data[:-2] + b"..") == 0xA901
+    listener.wait_until_closed()
+    assert data_set_of(listener.kept()[uid(1)]) == data
+    (pack,) = listener.settings.packs_dir.glob("*/*/*.tar")
+    described = index.load(pack).tobytes()
+    index.path_beside(pack).unlink()
+    assert reading.recover(pack).tobytes() == described
+
+
 def test_an_instance_above_the_limit_is_refused_without_ending_the_association(make_listener):
     listener = make_listener(instance_bytes_max=1 << 20)
     ds = data_set(1)

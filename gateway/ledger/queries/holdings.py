@@ -15,6 +15,12 @@ from gateway.ledger.queries.narrowing import is_corrected
 from gateway.ledger.schema import Derived, Destination, Pack, Series, Study
 from gateway.model import DerivedRole, PackState
 
+_DOCUMENTS = {
+    DerivedRole.KEY_OBJECTS: "KO",
+    DerivedRole.REJECTION_NOTE: "KO",
+    DerivedRole.REPORT: "SR",
+}
+"""Modality of what we make; every image of ours is ES."""
 _CURRENT = (Derived.superseded_in.is_(None), Derived.destination_id.is_(None))
 
 
@@ -210,7 +216,7 @@ def modality_of(role: DerivedRole, received: str | None) -> str:
     """Return the Modality of a derived instance. received: of the Series it came in, if any."""
     if role is DerivedRole.ORIGINAL:
         return received or "OT"
-    return "KO" if role in (DerivedRole.KEY_OBJECTS, DerivedRole.REJECTION_NOTE) else "ES"
+    return _DOCUMENTS.get(role, "ES")
 
 
 def _received_modalities(session: Session, ids: Sequence[int]) -> dict[tuple[int, str], str]:

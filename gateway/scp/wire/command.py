@@ -52,9 +52,7 @@ def encode_response(request: StoreRequest, status: int, comment: str = "") -> by
 
 
 @lru_cache(maxsize=256)
-def _around(
-    sop_class_uid: str, status: int, comment: str, uid_length: int
-) -> tuple[bytes, bytes]:
+def _around(sop_class_uid: str, status: int, comment: str, uid_length: int) -> tuple[bytes, bytes]:
     """Return what stands before and behind the message id, up to the instance UID's value."""
     before = b"".join(
         (

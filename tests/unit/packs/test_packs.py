@@ -107,7 +107,9 @@ def test_a_flipped_bit_ends_a_recovered_pack_before_the_damaged_member(path):
     path.write_bytes(damaged)
     index = reading.recover(path)
     assert len(index) == 1
-    assert path.stat().st_size == int(pack_index.from_records(rows[1])["offset"][0]) - tar.BLOCK + len(tar.END_MARK)
+    assert path.stat().st_size == int(
+        pack_index.from_records(rows[1])["offset"][0]
+    ) - tar.BLOCK + len(tar.END_MARK)
 
 
 def test_a_pack_somebody_still_writes_to_is_left_alone(path):
@@ -131,7 +133,10 @@ def test_a_large_member_exists_only_once_it_is_committed(path):
     offset, digest = stream.commit()
     assert digest == tar.content_digest(data)
     index, _ = reading.scan(path)
-    assert [int(one["offset"]) for one in index] == [int(pack_index.from_records(row)["offset"][0]), offset]
+    assert [int(one["offset"]) for one in index] == [
+        int(pack_index.from_records(row)["offset"][0]),
+        offset,
+    ]
     pack.close()
 
 
