@@ -59,7 +59,8 @@ def _check_member(info: zipfile.ZipInfo) -> None:
     parts = name.replace("\\", "/").split("/")
     if name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0]:
         raise UnsafeInput("The archive names a file outside of itself.")
-    if "\\" in name or len(name) > NAME_LENGTH_MAX or not info.filename.isprintable():
+    plain = 0 < len(info.filename) <= len(name) <= NAME_LENGTH_MAX and info.filename.isprintable()
+    if "\\" in name or not plain:
         raise UnsafeInput("The archive holds a file whose name is not a plain one.")
     if stat.S_ISLNK(info.external_attr >> 16):
         raise UnsafeInput("The archive holds a link.")

@@ -139,7 +139,8 @@ def test_every_part_of_a_mixed_study_is_valid_and_shows_its_colours_everywhere(t
 
 def test_orthanc_stores_every_part_and_shows_its_first_and_last_frame(tmp_path, program):
     study = mixture(tmp_path / "home")
-    with orthanc(program("Orthanc"), tmp_path / "orthanc", report_to=("GW", "127.0.0.1", 1)) as server:
+    us = ("GW", "127.0.0.1", 1)
+    with orthanc(program("Orthanc"), tmp_path / "orthanc", report_to=us) as server:
         for path in study.paths():
             fallback = fallback_files.make(study.settings, path, lambda: None)
             lines = list(manifest.lines(path))
