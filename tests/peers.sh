@@ -13,6 +13,7 @@ dcmdump dcmtk peer
 Orthanc orthanc peer
 dciodvfy dicom3tools peer
 gdcmconv libgdcm-tools peer
+gcc build-essential fault
 chromium chromium browser
 NotoSansCJK fonts-noto-cjk browser
 TABLE

@@ -211,7 +211,7 @@ def test_health_checks_leave_nothing_behind(listener):
     Requestor(listener.port).release()
     listener.wait_until_closed()
     eventually(lambda: threads() <= 5)
-    before = (open_files(), threads())
+    files_before, threads_before = open_files(), threads()
     linger = struct.pack("ii", 1, 0)
     for number in range(1000):
         connection = connect(listener)
@@ -220,7 +220,8 @@ def test_health_checks_leave_nothing_behind(listener):
         connection.close()
     Requestor(listener.port).release()
     listener.wait_until_closed(2)
-    eventually(lambda: (open_files(), threads()) == before)
+    # Fewer is as good: something of the first association may have been about to close.
+    eventually(lambda: open_files() <= files_before and threads() <= threads_before)
     with listener.ledger.reading() as session:
         assert len(associations.latest(session)) == 2
 
