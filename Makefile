@@ -14,6 +14,9 @@ COMPILE := uv pip compile --quiet --universal --generate-hashes --no-annotate --
 TOGETHER := $(wildcard tests/unit tests/protocol tests/peer)
 ALONE := $(wildcard tests/fault tests/browser)
 
+# Tests start the gateway's processes some hundred times; none of them should compile it anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test lint format docs bench screenshots lock clean
 .DELETE_ON_ERROR:
 

@@ -30,6 +30,10 @@ class LowLatencySocket(socket.socket):
         self.acknowledge_now()
         return count
 
+    def recv_unacknowledged_into(self, buffer: memoryview) -> int:
+        """Receive; whoever reads acknowledges, if it does not answer at once."""
+        return super().recv_into(buffer)
+
     def acknowledge_now(self) -> None:
         if QUICKACK is not None:
             try:  # noqa: SIM105 - at every read; a context manager would cost more than the call
@@ -57,9 +61,17 @@ def limit_sending(connection: socket.socket, timeout_s: float) -> None:
 
     Python's own time-out would make every receive poll first.
     """
-    fraction, whole = math.modf(timeout_s)
-    timeval = struct.pack("@ll", int(whole), int(fraction * 1_000_000))
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(timeout_s))
+
+
+def limit_receiving(connection: socket.socket, timeout_s: float) -> None:
+    """Let no receive wait longer for a silent peer: BlockingIOError is raised then."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(timeout_s))
+
+
+def _timeval(seconds: float) -> bytes:
+    fraction, whole = math.modf(seconds)
+    return struct.pack("@ll", int(whole), int(fraction * 1_000_000))
 
 
 def unread_bytes(connection: socket.socket) -> int:

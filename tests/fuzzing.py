@@ -108,6 +108,7 @@ def parsers() -> dict[str, Parser]:
         ),
         "pdu.missing": Parser(_read_missing, list(_p_data_pdus()), (pdu.MalformedPdu,)),
         "command.decode": Parser(_read_command, commands),
+        "command.RequestReader": Parser(_requests_reader(commands), commands),
         "header.read": Parser(_read_header, [*frames, *headers], (Undecodable,)),
         "layout.HeaderReader": Parser(_read_twice, [*frames, *headers[:1]], (Undecodable,)),
         "identity.read": Parser(_read_identity, [*frames, *headers], (Undecodable,)),
@@ -135,6 +136,19 @@ def _read_command(data: bytes) -> None:
     request = command.decode(data)
     if request is not None:
         command.encode_response(request, 0xA700, "out of resources")
+
+
+def _requests_reader(seen: Sequence[bytes]) -> Callable[[bytes], None]:
+    """Return a check that one who remembers reads what one who does not reads."""
+    readers = [command.RequestReader() for _ in seen]
+    for reader, one in zip(readers, seen, strict=True):
+        reader.read(one)
+
+    def check(data: bytes) -> None:
+        for reader in readers:
+            assert reader.read(data) == command.decode(data)
+
+    return check
 
 
 def _syntax_of(data: bytes) -> str:

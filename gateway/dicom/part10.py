@@ -1,8 +1,8 @@
 """Pure: the DICOM file format around a data set (PS3.10 section 7)."""
 
 import struct
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from gateway.dicom import header
 from gateway.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -11,8 +11,7 @@ from gateway.errors import Undecodable
 PREAMBLE = bytes(128) + b"DICM"
 
 
-@dataclass(frozen=True)
-class FileMeta:
+class FileMeta(NamedTuple):
     """File meta information (PS3.10 7.1). data_set_offset counts from the preamble."""
 
     sop_class_uid: str

@@ -15,25 +15,31 @@ def checked_identity(found: Header, request: StoreRequest) -> tuple[str, str]:
     """
     if not uids.is_valid(request.sop_instance_uid):
         raise InvalidInstanceUid("The Affected SOP Instance UID is not a UID.")
-    uid = found.text(header.SOP_INSTANCE_UID)
+    values = found.values
+    uid = header.text(values.get(header.SOP_INSTANCE_UID, b""))
     if uid != request.sop_instance_uid:
         _checked("SOP Instance UID", uid)
         raise IdentityMissing("The SOP Instance UID is not the one the request named.")
-    belongs = _belonging(
-        found.values.get(header.STUDY_INSTANCE_UID, b""),
-        found.values.get(header.SERIES_INSTANCE_UID, b""),
+    return _belonging(
+        values.get(header.STUDY_INSTANCE_UID, b""),
+        values.get(header.SERIES_INSTANCE_UID, b""),
+        values.get(header.SOP_CLASS_UID, b""),
+        request.sop_class_uid,
     )
-    if found.text(header.SOP_CLASS_UID) != request.sop_class_uid:
-        raise IdentityMissing("The SOP Class UID is not the one the request named.")
-    return belongs
 
 
 @lru_cache(maxsize=256)
-def _belonging(study: bytes, series: bytes) -> tuple[str, str]:
-    """Check the two UIDs that all instances of a series share: once for all of them."""
-    return _checked("Study Instance UID", header.text(study)), _checked(
-        "Series Instance UID", header.text(series)
+def _belonging(
+    study: bytes, series: bytes, sop_class: bytes, sop_class_uid: str
+) -> tuple[str, str]:
+    """Check what all instances of a series share: once for all of them."""
+    belongs = (
+        _checked("Study Instance UID", header.text(study)),
+        _checked("Series Instance UID", header.text(series)),
     )
+    if header.text(sop_class) != sop_class_uid:
+        raise IdentityMissing("The SOP Class UID is not the one the request named.")
+    return belongs
 
 
 def _checked(name: str, uid: str) -> str:

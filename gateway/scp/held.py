@@ -53,9 +53,7 @@ class Share:
         self._streams = 0
 
     def grow(self, size_bytes: int) -> bool:
-        """Tell whether the instance may hold this much."""
-        if size_bytes <= HELD_FREELY_BYTES:
-            return True
+        """Tell whether the instance may hold this much, more than HELD_FREELY_BYTES."""
         if size_bytes > HELD_BYTES_MAX or not self._held.take(size_bytes - self._counted):
             return False
         self._counted = size_bytes

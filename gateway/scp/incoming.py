@@ -18,7 +18,7 @@ from gateway.packs.reading import HELD_BYTES_MAX, read_range
 from gateway.packs.writer import MemberStream
 from gateway.scp.checks import checked_identity
 from gateway.scp.context import Context
-from gateway.scp.held import HeldBytes, Share
+from gateway.scp.held import HELD_FREELY_BYTES, HeldBytes, Share
 from gateway.scp.wire.command import StoreRequest
 
 FILE_META_BYTES_MAX = 64 << 10
@@ -39,6 +39,7 @@ class Keeper(Protocol):
 
     context: Context
     held: HeldBytes
+    instance_bytes_max: int
 
     def series_pack(self, study_uid: str, series_uid: str) -> Keeping: ...
 
@@ -72,11 +73,16 @@ class Instance:
     `write` never raises: a failure is kept and decides the answer.
     """
 
+    __slots__ = (
+        "_failure", "_held", "_keeper", "_large_in", "_share", "_sink", "header", "pack",
+        "request", "size_bytes", "transfer_syntax_uid",
+    )  # fmt: skip
+
     def __init__(self, keeper: Keeper, request: StoreRequest, transfer_syntax_uid: str) -> None:
         self.request, self.transfer_syntax_uid = request, transfer_syntax_uid
         self._keeper = keeper
         self._held = bytearray()
-        self._share = Share(keeper.held)
+        self._share: Share | None = None  # once it holds more than it may freely
         self._sink: MemberStream | Comparison | None = None
         self._large_in: Keeping | None = None  # the pack the stream belongs to
         self._failure: ReceiveError | StorageError | LedgerError | None = None
@@ -85,15 +91,20 @@ class Instance:
         self.pack: Keeping | None = None  # where it was staged
 
     def write(self, fragment: memoryview) -> None:
-        self.size_bytes += len(fragment)
+        size = self.size_bytes = self.size_bytes + len(fragment)
         if self._failure is not None:
             return
-        if self.size_bytes > self._keeper.context.settings.instance_bytes_max:
+        if size > self._keeper.instance_bytes_max:
             self._fail(InstanceTooLarge("The instance is larger than this gateway accepts."))
-        elif self._sink is None and self._share.grow(self.size_bytes):
+        elif self._sink is None and (size <= HELD_FREELY_BYTES or self._may_hold(size)):
             self._held += fragment
         else:
             self._pass_on(fragment)
+
+    def _may_hold(self, size_bytes: int) -> bool:
+        if self._share is None:
+            self._share = Share(self._keeper.held)
+        return self._share.grow(size_bytes)
 
     def _pass_on(self, fragment: memoryview) -> None:
         try:
@@ -115,7 +126,8 @@ class Instance:
         if self._large_in is not None and self.stream is not None:
             self._large_in.abandon_large(self.stream)
         self._sink = None
-        self._share.end()
+        if self._share is not None:
+            self._share.end()
 
     def _begin_large(self) -> MemberStream | Comparison:
         """Pass on what was held so far; its header stays in memory to describe the instance by."""
@@ -128,12 +140,15 @@ class Instance:
         else:
             sink = pack.begin_large(self)
             self._large_in, self._sink = pack, sink
+            if self._share is None:
+                self._share = Share(self._keeper.held)
             self._share.begin_stream()
             sink.write(self.file_meta().encode())
         sink.write(self._held)
         if found.pixel_data_offset is not None:
             del self._held[found.pixel_data_offset :]
-            self._share.shrink(len(self._held))
+            if self._share is not None:
+                self._share.shrink(len(self._held))
         return sink
 
     def _identity(self, found: Header) -> tuple[str, str]:

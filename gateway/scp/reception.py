@@ -47,6 +47,7 @@ class Reception:
     def __init__(self, context: Context) -> None:
         self.context = context
         self.held = HeldBytes()
+        self.instance_bytes_max = context.settings.instance_bytes_max
         self._headers = HeaderReader()
         self._packs: dict[tuple[str, str], SeriesPack] = {}
         self._received = self._duplicates = self._refused = 0

@@ -69,13 +69,11 @@ class SeriesPack:
         writer = self._current(instance)
         meta = instance.file_meta()
         encoded_meta = meta.encode()
-        data_set = instance.data_set
+        data_set, meta_size = instance.data_set, len(encoded_meta)
         digest = tar.content_digest(encoded_meta, data_set)
-        offset = writer.stage(instance.member_name, [encoded_meta, data_set], digest=digest)
-        size = len(encoded_meta) + len(data_set)
-        self._undescribed.append(
-            Kept(meta, len(encoded_meta), found, data_set, offset, size, digest)
-        )
+        offset = writer.stage(instance.member_name, (encoded_meta, data_set), digest=digest)
+        size = meta_size + len(data_set)
+        self._undescribed.append(Kept(meta, meta_size, found, data_set, offset, size, digest))
         self.known.add(meta.sop_instance_uid, Place(writer.path, offset, size))
 
     def flush(self) -> None:

@@ -44,6 +44,49 @@ def decode(command_set: bytes | bytearray) -> StoreRequest | None:
     )
 
 
+class RequestReader:
+    """Decodes what `decode` decodes, with a memory: the requests of one sender are the same but
+    for Message ID and, at their end, Affected SOP Instance UID."""
+
+    def __init__(self) -> None:
+        self._start = self._middle = b""
+        self._size = self._uid_at = 0
+        self._sop_class_uid = ""
+
+    def read(self, command_set: bytes) -> StoreRequest | None:
+        """Return a C-STORE-RQ with a data set; None for any other or unreadable command."""
+        id_at = len(self._start)
+        if (
+            len(command_set) == self._size
+            and command_set.startswith(self._start)
+            and command_set.startswith(self._middle, id_at + 2)
+        ):
+            return StoreRequest(
+                int.from_bytes(command_set[id_at : id_at + 2], "little"),
+                self._sop_class_uid,
+                _uid(command_set[self._uid_at :]),
+            )
+        request = decode(command_set)
+        if request is not None:
+            self._learn(command_set, request)
+        return request
+
+    def _learn(self, command_set: bytes, request: StoreRequest) -> None:
+        places: dict[int, int] = {}
+        position, last = 0, -1
+        while position + 8 <= len(command_set):
+            _, last, length = _ELEMENT.unpack_from(command_set, position)
+            if last in places:
+                return  # twice the same: what counts is for `decode` to say
+            places[last] = position + 8
+            position += 8 + length
+        if last == _AFFECTED_SOP_INSTANCE_UID and position == len(command_set):
+            id_at, uid_at = places[_MESSAGE_ID], places[last]
+            self._start, self._middle = command_set[:id_at], command_set[id_at + 2 : uid_at]
+            self._size, self._uid_at = len(command_set), uid_at
+            self._sop_class_uid = request.sop_class_uid
+
+
 def encode_response(request: StoreRequest, status: int, comment: str = "") -> bytes:
     """Return the C-STORE-RSP. comment: Error Comment (0000,0902), cut to 64 characters."""
     uid = _even(request.sop_instance_uid, b"\0")
@@ -79,7 +122,11 @@ def _us(values: dict[int, bytes], element: int) -> int | None:
 
 
 def _ui(values: dict[int, bytes], element: int) -> str:
-    return values.get(element, b"").decode("ascii", "replace").rstrip("\0 ")
+    return _uid(values.get(element, b""))
+
+
+def _uid(value: bytes) -> str:
+    return value.decode("ascii", "replace").rstrip("\0 ")
 
 
 def _element(element: int, value: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """Pure: the P-DATA-TF PDU (PS3.8 9.3.5) and its presentation data values (PS3.8 Annex E)."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 A_ASSOCIATE_RQ, A_ASSOCIATE_RJ = 0x01, 0x03
 P_DATA_TF = 0x04
@@ -22,11 +22,24 @@ class MalformedPdu(ValueError):
     """The bytes are not what PS3.8 allows; the association is aborted."""
 
 
-def values(body: memoryview) -> Iterator[tuple[int, int, memoryview]]:
-    """Yield (presentation context id, control header, fragment) of a P-DATA-TF body.
+Value = tuple[int, int, memoryview]
+"""Presentation context id, control header, fragment."""
 
-    Raises MalformedPdu if the item lengths do not add up.
+
+def values(body: memoryview) -> Iterable[Value]:
+    """Return the presentation data values of a P-DATA-TF body.
+
+    Raises MalformedPdu, at the latest while they are gone through, if the item lengths do not
+    add up.
     """
+    if len(body) > _PDV.size:
+        length, context_id, control = _PDV.unpack_from(body)
+        if length + 4 == len(body):  # one fills the PDU, as nearly always
+            return ((context_id, control, body[_PDV.size :]),)
+    return _several(body)
+
+
+def _several(body: memoryview) -> Iterator[Value]:
     position, end = 0, len(body)
     while position < end:
         if end - position < _PDV.size:

@@ -7,7 +7,6 @@ from the same thread, so nothing else writes to the socket meanwhile. Whatever i
 C-STORE goes back to pynetdicom as if it had read it itself.
 """
 
-import select
 import socket
 import struct
 import time
@@ -17,6 +16,7 @@ from gateway import log
 from gateway.scp.wire import command, pdu
 from gateway.scp.wire.command import StoreRequest
 from gateway.scp.wire.handover import UNDECODABLE, Handover
+from gateway.scp.wire.source import Source
 
 COMMAND_SET_BYTES_MAX = 64 << 10
 NEGOTIATION_PDU_BYTES_MAX = 1 << 10
@@ -26,8 +26,6 @@ GROUP_MAX = 64
 """Instances written and synced together, at most."""
 BUFFER_BYTES = 512 << 10
 """Read at once, at most: what a sender with an operations window has under way."""
-LINGER_MS = 20
-"""Silence after which the thread goes back to pynetdicom's own loop."""
 
 _logger = log.get(__name__)
 
@@ -56,12 +54,18 @@ class Receiver(Protocol):
 class _Message:
     """What has arrived of one message on one presentation context."""
 
+    __slots__ = ("command_bytes", "fragments", "incoming", "request")
+
     def __init__(self) -> None:
-        self.command = bytearray()
-        self.command_values: list[bytes] = []  # as PDUs, for pynetdicom
+        self.fragments: list[tuple[int, bytes]] = []  # of the command; control header with each
+        self.command_bytes = 0
         self.request: StoreRequest | None = None
         self.incoming: Incoming | None = None
-        self.foreign = False  # not C-STORE: pass the data set through
+        """None once the command is whole: not C-STORE, the data set is passed through."""
+
+    @property
+    def command_is_whole(self) -> bool:
+        return bool(self.fragments) and bool(self.fragments[-1][0] & pdu.LAST)
 
 
 class StoreReader:
@@ -72,11 +76,12 @@ class StoreReader:
         self.receiver: Receiver | None = None
         """Set when the association is admitted; before that nothing is received."""
         self._pdu_bytes_max = pdu_bytes_max
-        self._buffer = bytearray(BUFFER_BYTES + pdu_bytes_max + pdu.HEADER.size)
+        self._buffer = memoryview(bytearray(BUFFER_BYTES + pdu_bytes_max + pdu.HEADER.size))
         self._start = self._end = 0
         self._messages: dict[int, _Message] = {}
         self._finished: list[tuple[int, StoreRequest, Incoming]] = []
         self._syntaxes: dict[int, str] = {}
+        self._requests = command.RequestReader()
         self._arriving = bytearray()  # a PDU that comes before or after data transfer
         self.received_bytes = self.rested_bytes = 0
         """For gateway.scp.pace: read so far; and when last nothing was under way."""
@@ -91,7 +96,7 @@ class StoreReader:
         """Let go of the memory. An association is part of a reference cycle and lives on for a
         while after its end; what reads it need not."""
         self._dul.__dict__.pop("_read_pdu_data", None)
-        self._buffer = bytearray()
+        self._buffer = memoryview(b"")
         self._messages.clear()
 
     def read(self) -> None:
@@ -146,20 +151,20 @@ class StoreReader:
         # taking the interpreter from this one. It rests until there is something for it.
         self._assoc._reactor_checkpoint.clear()
         try:
-            self._read_until_silent(sock)
+            self._read_until_silent(sock, Source(sock))
         finally:
+            self._dul._idle_timer.restart()
             self._assoc._reactor_checkpoint.set()
 
-    def _read_until_silent(self, sock: socket.socket) -> None:
-        poll = select.poll()
-        poll.register(sock, select.POLLIN)
-        while True:
-            if not self._fill(sock):
-                return
+    def _read_until_silent(self, sock: socket.socket, source: Source) -> None:
+        while self._fill(source):
             self.busy = True
             try:
                 self._consume(sock)
-                self._answer(sock)
+                if self._finished:
+                    self._answer(sock)
+                else:  # the sender may hold back the rest until it knows that this came
+                    source.acknowledge()
             except pdu.MalformedPdu as error:
                 self._abort(sock, pdu.ABORT_INVALID_VALUE, str(error))
                 return
@@ -174,20 +179,18 @@ class StoreReader:
                 self.busy = False
             if self._start == self._end and not self._messages:
                 self.rested_bytes = self.received_bytes
-            self._dul._idle_timer.restart()
             if self._pynetdicom_is_wanted():
-                return
-            if not _pending(sock) and not poll.poll(LINGER_MS):
                 return
 
     def _pynetdicom_is_wanted(self) -> bool:
         """Tell whether pynetdicom has something to say or to do."""
         given, self._handover.has_given = self._handover.has_given, False
         dul = self._dul
-        return given or not dul.event_queue.empty() or not dul.to_provider_queue.empty()
+        # Looked at without the locks of queue.Queue.empty: what comes just now is seen next time.
+        return given or bool(dul.event_queue.queue) or bool(dul.to_provider_queue.queue)
 
-    def _fill(self, sock: socket.socket) -> bool:
-        """Receive once into the buffer; False if the connection is gone."""
+    def _fill(self, source: Source) -> bool:
+        """Receive once into the buffer; False if nothing comes, or the connection is gone."""
         if self._start == self._end:
             self._start = self._end = 0
         elif len(self._buffer) - self._end < self._pdu_bytes_max + pdu.HEADER.size:
@@ -195,7 +198,9 @@ class StoreReader:
             self._buffer[:rest] = self._buffer[self._start : self._end]
             self._start, self._end = 0, rest
         try:
-            count = sock.recv_into(memoryview(self._buffer)[self._end :])
+            count = source.receive_into(self._buffer[self._end :])
+        except BlockingIOError:
+            return False  # silence
         except OSError:
             count = 0
         if count == 0:
@@ -207,7 +212,7 @@ class StoreReader:
 
     def _consume(self, sock: socket.socket) -> None:
         """Take every whole PDU out of the buffer."""
-        view = memoryview(self._buffer)
+        view = self._buffer
         while self._end - self._start >= pdu.HEADER.size:
             kind, length = pdu.HEADER.unpack_from(view, self._start)
             body = self._start + pdu.HEADER.size
@@ -236,9 +241,9 @@ class StoreReader:
         A sender that waits for each answer finds one in the group. One that negotiated an
         operations window, or simply does not wait, has them written and synced together.
         """
-        finished, self._finished = self._finished, []
-        if not finished or self.receiver is None:
+        if not self._finished or self.receiver is None:
             return
+        finished, self._finished = self._finished, []
         answers = self.receiver.keep([incoming for _, _, incoming in finished])
         responses = [
             pdu.encode_value(
@@ -255,20 +260,21 @@ class StoreReader:
         self, sock: socket.socket, context_id: int, control: int, fragment: memoryview
     ) -> None:
         message = self._messages.get(context_id)
-        if message is None:
-            message = self._messages[context_id] = _Message()
         if control & pdu.COMMAND:
+            if message is None:
+                message = self._messages[context_id] = _Message()
             self._take_command(sock, message, context_id, control, fragment)
-        elif message.foreign:
-            self._handover.give_data(context_id, control, fragment)
-        elif message.incoming is not None and message.request is not None:
-            message.incoming.write(fragment)
-            if control & pdu.LAST:
-                self._finished.append((context_id, message.request, message.incoming))
-        else:
+            return
+        if message is None or not message.command_is_whole:
             raise pdu.MalformedPdu("a data set came without its command")
-        if control & pdu.LAST and not control & pdu.COMMAND:
+        if message.incoming is None:
+            self._handover.give_data(context_id, control, fragment)
+        else:
+            message.incoming.write(fragment)
+        if control & pdu.LAST:
             del self._messages[context_id]
+            if message.incoming is not None and message.request is not None:
+                self._finished.append((context_id, message.request, message.incoming))
 
     def _take_command(
         self,
@@ -278,26 +284,25 @@ class StoreReader:
         control: int,
         fragment: memoryview,
     ) -> None:
-        if message.incoming is not None or message.foreign:
+        if message.command_is_whole:
             raise pdu.MalformedPdu("a command came where a data set was due")
-        message.command += fragment
+        message.fragments.append((control, bytes(fragment)))
         # Empty fragments count, too: they are kept until the command is known.
-        if len(message.command) + 16 * len(message.command_values) > COMMAND_SET_BYTES_MAX:
+        message.command_bytes += len(fragment) + 16
+        if message.command_bytes > COMMAND_SET_BYTES_MAX:
             raise pdu.MalformedPdu("a command set is too long")
-        message.command_values.append(pdu.encode_value(context_id, control, fragment))
         if not control & pdu.LAST:
             return
+        command_set = b"".join([piece for _, piece in message.fragments])
         syntax = self._transfer_syntax(context_id)
-        message.request = command.decode(message.command)
+        message.request = self._requests.read(command_set)
         if message.request is not None and syntax is not None and self.receiver is not None:
             message.incoming = self.receiver.begin(message.request, syntax)
             return
         self._answer(sock)  # what came first is answered first
-        for one in message.command_values:
-            self._handover.give(one)
-        if _has_data_set(message.command):
-            message.foreign = True
-        else:
+        for one, piece in message.fragments:
+            self._handover.give(pdu.encode_value(context_id, one, piece))
+        if not _has_data_set(command_set):
             del self._messages[context_id]
 
     def _transfer_syntax(self, context_id: int) -> str | None:
@@ -325,7 +330,7 @@ class StoreReader:
         self._dul.event_queue.put("Evt17")
 
 
-def _has_data_set(command_set: bytearray) -> bool:
+def _has_data_set(command_set: bytes) -> bool:
     """Tell whether Command Data Set Type (0000,0800) announces a data set."""
     at = 0
     while at + 8 <= len(command_set):
@@ -334,12 +339,6 @@ def _has_data_set(command_set: bytearray) -> bool:
             return command_set[at + 8 : at + 10] != b"\x01\x01"
         at += 8 + length
     return False
-
-
-def _pending(sock: socket.socket) -> bool:
-    """Tell whether a TLS socket has decrypted bytes that polling would not show."""
-    pending = getattr(sock, "pending", None)
-    return bool(pending and pending())
 
 
 def _peer(sock: socket.socket) -> str:

@@ -32,10 +32,6 @@ def test_instances_in_all_contexts_stay_within_a_fixed_sum():
     assert sum(fill(HeldBytes(), 128)) <= HELD_TOGETHER_BYTES_MAX + 128 * HELD_FREELY_BYTES
 
 
-def test_small_instances_are_never_refused_their_share():
-    assert min(fill(HeldBytes(), 128)) >= HELD_FREELY_BYTES
-
-
 def test_the_more_instances_are_written_as_they_arrive_the_less_each_may_gather():
     held = HeldBytes()
     shares = [Share(held) for _ in range(128)]
