@@ -1,0 +1,1 @@
+"""De-identification for export: PS3.15 Annex E, by building anew what is allowed. Pure."""
