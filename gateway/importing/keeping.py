@@ -53,12 +53,15 @@ class LocalAssociation:
         ledger: Ledger,
         *,
         now: Callable[[], datetime],
-        ae_title: str = AE_TITLE,
+        caller: tuple[str, str],
+        presence: Presence | None = None,
         waiting: Callable[[], None] = lambda: None,
     ) -> None:
+        """caller: the AE title that stands for who brings it, and where that is.
+        presence: of a process that receives all the time, and so waits for no turn."""
         self._settings, self._ledger, self._now, self._waiting = settings, ledger, now, waiting
-        self._peer = Peer(new_association_id(), ae_title, settings.ae_title, PEER)
-        self._turn = Turn(settings)
+        self._peer = Peer(new_association_id(), caller[0], settings.ae_title, caller[1])
+        self._presence = presence
         self._reception = Reception(Context(settings, ledger, self._peer, now, Room.of(settings)))
         self._cleaning = ExitStack()
         self._noted = 0
@@ -66,20 +69,25 @@ class LocalAssociation:
     def __enter__(self) -> "LocalAssociation":
         """Wait for our turn; bring what an import that was killed left behind into order."""
         with ExitStack() as cleaning:
-            was_killed = self._turn.take(waiting=self._waiting)
-            cleaning.callback(self._turn.give_back)
-            presence = Presence(self._settings)
-            cleaning.callback(presence.close)
-            if was_killed:
-                recovery.recover(self._settings, self._ledger, self._now())
+            presence = self._presence or self._in_turn(cleaning)
             with self._ledger.transaction() as session:
                 record.open_association(
                     session, self._peer.association_id, calling=self._peer.calling_ae_title,
-                    called=self._peer.called_ae_title, peer=PEER, listener=presence.name,
-                    now=self._now(),
+                    called=self._peer.called_ae_title, peer=self._peer.address,
+                    listener=presence.name, now=self._now(),
                 )  # fmt: skip
             self._cleaning = cleaning.pop_all()
         return self
+
+    def _in_turn(self, cleaning: ExitStack) -> Presence:
+        turn = Turn(self._settings)
+        was_killed = turn.take(waiting=self._waiting)
+        cleaning.callback(turn.give_back)
+        presence = Presence(self._settings)
+        cleaning.callback(presence.close)
+        if was_killed:
+            recovery.recover(self._settings, self._ledger, self._now())
+        return presence
 
     def __exit__(
         self,

@@ -3,10 +3,10 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Enum, String
+from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from gateway.ledger.schema import Base
+from gateway.ledger.base import Base
 
 
 class Role(StrEnum):
@@ -20,14 +20,7 @@ class User(Base):
     __tablename__ = "user"
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(64), unique=True)
-    role: Mapped[Role] = mapped_column(
-        Enum(
-            Role,
-            native_enum=False,
-            length=32,
-            values_callable=lambda members: [member.value for member in members],
-        )
-    )
+    role: Mapped[Role]
     password: Mapped[str] = mapped_column(String(255))  # Argon2 hash, PHC string format
     must_change_password: Mapped[bool] = mapped_column(default=False)
     active: Mapped[bool] = mapped_column(default=True)
@@ -38,3 +31,24 @@ class User(Base):
     last_login_ip: Mapped[str | None] = mapped_column(String(64))
     current_login_ip: Mapped[str | None] = mapped_column(String(64))
     login_count: Mapped[int] = mapped_column(default=0)
+
+
+class Scope(StrEnum):
+    READ = "read"  # query and retrieve over DICOMweb
+    STORE = "store"  # store over DICOMweb
+
+
+class ApiToken(Base):
+    """What a program shows instead of signing in. Only the digest of its secret is kept."""
+
+    __tablename__ = "api_token"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    digest: Mapped[str] = mapped_column(String(64), unique=True)  # SHA-256, hexadecimal
+    scopes: Mapped[str] = mapped_column(String(64))  # of Scope, with a space between
+    # What it stores counts as received from this AE title: routes go by it.
+    ae_title: Mapped[str] = mapped_column(String(16))
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]  # to the minute

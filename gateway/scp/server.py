@@ -13,6 +13,8 @@ from pynetdicom import evt
 
 from gateway import log
 from gateway.errors import LedgerError
+from gateway.holdings.headers import Headers
+from gateway.holdings.held import Holdings
 from gateway.ledger.engine import Ledger
 from gateway.network import limit_sending, low_latency
 from gateway.packs.room import Room
@@ -27,8 +29,6 @@ from gateway.scp.live import LiveAssociation
 from gateway.scp.presence import Presence
 from gateway.scp.quiet import Quiet
 from gateway.scp.reception import Reception, new_association_id
-from gateway.scp.services.headers import Headers
-from gateway.scp.services.holdings import Holdings
 from gateway.scp.services.serving import Serving
 from gateway.scp.wire.pdu import ABORT_INVALID_VALUE, MalformedPdu, encode_abort
 from gateway.settings import Settings

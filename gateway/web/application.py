@@ -9,6 +9,7 @@ from gateway.status import in_words as status_in_words
 from gateway.web import faults, headers, signin, words
 from gateway.web.accounts import PASSWORD_LENGTH_MIN, Account, Accounts
 from gateway.web.assets import asset
+from gateway.web.dicomweb import service
 from gateway.web.live import Watcher
 from gateway.web.pages import (
     api,
@@ -73,6 +74,7 @@ def create_app(settings: Settings, ledger: Ledger) -> Flask:
     signin.install(app, accounts)
     faults.install(app)
     headers.install(app)
+    service.install(app, settings, ledger)
     for pages in PAGES:
         app.register_blueprint(pages.blueprint)
     for function in FILTERS:

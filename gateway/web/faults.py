@@ -9,9 +9,13 @@ from gateway.errors import (
     ConfigurationError,
     GatewayError,
     LedgerUnavailable,
+    NoPixelData,
+    NotConvertible,
     NotFound,
     ObjectMissing,
+    QueryInvalid,
     StaleTransition,
+    StorageUnavailable,
     TransitionRefused,
     Undecodable,
 )
@@ -20,11 +24,15 @@ from gateway.web.answers import remedy_of, wants_fragment
 _STATUS: tuple[tuple[type[GatewayError], int], ...] = (
     (NotFound, 404),
     (ObjectMissing, 404),
+    (NoPixelData, 404),
+    (QueryInvalid, 400),
+    (NotConvertible, 406),
     (ConfigurationError, 422),
     (Undecodable, 422),
     (TransitionRefused, 409),
     (StaleTransition, 409),
     (LedgerUnavailable, 503),
+    (StorageUnavailable, 503),
 )
 _TITLES = {
     401: "Not signed in",
@@ -75,7 +83,7 @@ def _unforeseen(error: InternalServerError) -> ResponseReturnValue:
 
 def _answer(status: int, message: str, remedy: str) -> ResponseReturnValue:
     """Answer in the form that was asked for: JSON, a toast, or a page without the ledger."""
-    if request.path.startswith("/api/"):
+    if request.path.startswith(("/api/", "/dicom-web/")):
         return jsonify(error=message, remedy=remedy), status
     if wants_fragment():
         response = make_response(

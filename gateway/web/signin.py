@@ -18,6 +18,7 @@ from wtforms.validators import InputRequired, Optional
 
 from gateway.web.accounts import PASSWORD_LENGTH_MIN, Account, Accounts
 from gateway.web.answers import wants_fragment
+from gateway.web.dicomweb import access
 from gateway.web.throttle import Throttle
 
 OPEN_TO_ALL = frozenset({"static", "health.healthz", "health.readyz", "security.login"})
@@ -93,6 +94,8 @@ def _gate() -> ResponseReturnValue | None:
     endpoint = request.endpoint or ""
     if endpoint in OPEN_TO_ALL:
         return None
+    if request.path.startswith("/dicom-web/"):
+        return access.admit()
     if not current_user.is_authenticated:
         return _to_sign_in()
     if account().must_change_password and endpoint not in BEFORE_PASSWORD_CHANGE:

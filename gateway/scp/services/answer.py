@@ -11,9 +11,9 @@ from pydicom.datadict import tag_for_keyword
 
 from gateway.dicom.charsets import UTF_8
 from gateway.dicom.text import TEXT_VRS
-from gateway.scp.services import keys
-from gateway.scp.services.identifier import Identifier
-from gateway.scp.services.keys import Level
+from gateway.holdings import keys
+from gateway.holdings.identifier import Identifier
+from gateway.holdings.keys import Level
 
 ONLINE = "ONLINE"
 _FAILED_SOP_INSTANCE_UIDS = 0x00080058

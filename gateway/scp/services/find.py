@@ -2,14 +2,14 @@
 
 from gateway import log
 from gateway.errors import GatewayError, QueryInvalid, RequestorGone
+from gateway.holdings.held import Holdings
+from gateway.holdings.keys import Level
+from gateway.holdings.query import Query
 from gateway.scp.services import identifier as identifiers
 from gateway.scp.services.answer import encode_match
-from gateway.scp.services.holdings import Holdings
 from gateway.scp.services.identifier import PATIENT_ROOT
-from gateway.scp.services.keys import Level
 from gateway.scp.services.negotiated import Negotiated
 from gateway.scp.services.operation import Operation
-from gateway.scp.services.query import Query
 from gateway.status import SUCCESS
 
 PENDING, PENDING_WITHOUT_SOME_KEYS, CANCELLED = 0xFF00, 0xFF01, 0xFE00

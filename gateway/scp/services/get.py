@@ -1,15 +1,24 @@
 """C-GET as an SCP (PS3.4 C.4.3): C-STORE requests on the association they were asked for on."""
 
+from typing import NamedTuple
+
 from gateway import log
 from gateway.dimse import pdu
 from gateway.dimse.store_scu import request_command
 from gateway.dimse.stored import StoredInstance
-from gateway.errors import GatewayError, IntegrityError, RequestorGone, StorageError
-from gateway.scp.services.holdings import Holdings
+from gateway.errors import (
+    GatewayError,
+    IntegrityError,
+    NotConvertible,
+    RequestorGone,
+    StorageError,
+)
+from gateway.holdings.held import Holdings
+from gateway.holdings.rewritten import Rewritten
+from gateway.holdings.selection import Item
 from gateway.scp.services.negotiated import Negotiated
 from gateway.scp.services.operation import Operation
-from gateway.scp.services.retrieve import Progress, chosen, refuse
-from gateway.scp.services.selection import Item
+from gateway.scp.services.retrieve import FALLBACKS, Progress, chosen, refuse, stream
 
 _MESSAGE_ID_MAX = 65_535
 _logger = log.get(__name__)
@@ -30,14 +39,16 @@ def serve(operation: Operation, encoded: bytes, held: Holdings, negotiated: Nego
         if operation.is_cancelled:
             break
         instance = item.instance
-        context_id = contexts.get((instance.sop_class_uid, instance.transfer_syntax_uid))
-        if context_id is None:
+        syntaxes = (instance.transfer_syntax_uid, *FALLBACKS)
+        syntax = next((one for one in syntaxes if (instance.sop_class_uid, one) in contexts), None)
+        if syntax is None:
             progress.not_sent(instance.sop_instance_uid)
             continue
         try:
             message_id = (operation.message_id + number) % _MESSAGE_ID_MAX + 1
-            _send(operation, held, item, context_id, message_id)
-        except StorageError as error:  # nothing of it has left yet
+            context = _Context(contexts[instance.sop_class_uid, syntax], syntax)
+            _send(operation, held, item, context, message_id)
+        except (StorageError, NotConvertible) as error:  # nothing of it has left yet
             _logger.error(
                 "retrieve.not-sent",
                 instance=instance.sop_instance_uid,
@@ -56,35 +67,33 @@ def serve(operation: Operation, encoded: bytes, held: Holdings, negotiated: Nego
     )
 
 
+class _Context(NamedTuple):
+    context_id: int
+    transfer_syntax_uid: str
+
+
 def _send(
-    operation: Operation, held: Holdings, item: Item, context_id: int, message_id: int
+    operation: Operation, held: Holdings, item: Item, context: _Context, message_id: int
 ) -> None:
     """Send one C-STORE request, read from disk as it goes.
 
-    Raises StorageError before anything of it left; RequestorGone after that: half an instance
-    cannot be taken back, so the association on which it stopped is aborted.
+    Raises StorageError or NotConvertible before anything of it left; RequestorGone after that:
+    half an instance cannot be taken back, so the association on which it stopped is aborted.
     """
-    place = item.place
-    with StoredInstance(
-        held.settings.home / place.storage_key,
-        item.instance,
-        offset_bytes=place.offset_bytes,
-        size_bytes=place.size_bytes,
-        digest=item.digest,
-    ) as stored:
+    with stream(held, item, context.transfer_syntax_uid) as data_set:
         command = request_command(item.instance, message_id)
-        operation.say(context_id, pdu.COMMAND, command)
-        remaining = stored.size_bytes
+        operation.say(context.context_id, pdu.COMMAND, command)
+        remaining = data_set.size_bytes
         while remaining:
-            data = _read(operation, stored, min(remaining, operation.room))
+            data = _read(operation, data_set, min(remaining, operation.room))
             remaining -= len(data)
             if not remaining:
-                _verify(operation, stored)
-            operation.say_fragment(context_id, 0 if remaining else pdu.LAST, data)
+                _verify(operation, data_set)
+            operation.say_fragment(context.context_id, 0 if remaining else pdu.LAST, data)
         operation.flush(is_answered=True)
 
 
-def _read(operation: Operation, stored: StoredInstance, count: int) -> bytes:
+def _read(operation: Operation, stored: StoredInstance | Rewritten, count: int) -> bytes:
     buffer = bytearray(count)
     view = memoryview(buffer)
     while view:
@@ -98,7 +107,7 @@ def _read(operation: Operation, stored: StoredInstance, count: int) -> bytes:
     return bytes(buffer)
 
 
-def _verify(operation: Operation, stored: StoredInstance) -> None:
+def _verify(operation: Operation, stored: StoredInstance | Rewritten) -> None:
     try:
         stored.verify()
     except IntegrityError as error:

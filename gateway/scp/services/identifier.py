@@ -1,7 +1,6 @@
-"""Pure: the Identifier of a request: which level, which keys, and whether that can be asked."""
+"""Pure: reading the Identifier of a request, and whether the model allows to ask it."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from io import BytesIO
 
 from pydicom import Dataset
@@ -17,8 +16,9 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 
 from gateway.dicom import identity, matching, text
 from gateway.errors import QueryInvalid
-from gateway.scp.services import keys
-from gateway.scp.services.keys import Level
+from gateway.holdings import keys
+from gateway.holdings.identifier import Identifier
+from gateway.holdings.keys import Level
 
 PATIENT_ROOT = frozenset(
     str(uid)
@@ -30,28 +30,6 @@ PATIENT_ROOT = frozenset(
 )
 KEYS_MAX = 1000
 """Elements of an Identifier; PS3.6 knows some 5,000, no query uses a hundred."""
-
-
-@dataclass(frozen=True)
-class Identifier:
-    """What is asked. keys: supported ones by keyword, with the text to match, empty for any.
-
-    returned: their keywords in the order of their tags. unsupported: whether there were others.
-    charset: Specific Character Set of the request, as declared.
-    """
-
-    level: Level
-    keys: Mapping[str, str] = field(default_factory=dict)
-    unsupported: bool = False
-    charset: Sequence[str] = ()
-
-    def values(self, keyword: str) -> tuple[str, ...]:
-        """Return the alternatives a key names; none if it matches anything."""
-        vr = keys.BY_KEYWORD[keyword].vr
-        key = self.keys.get(keyword, "")
-        if matching.is_universal(vr, key):
-            return ()
-        return tuple(one.strip(" \0") for one in matching.alternatives(vr, key))
 
 
 def read(

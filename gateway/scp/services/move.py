@@ -6,23 +6,23 @@ from gateway import log
 from gateway.dimse.association import Association, open_association
 from gateway.dimse.connection import Timeouts
 from gateway.dimse.negotiation import CONTEXTS_MAX, Peer, Proposal
-from gateway.dimse.store_scu import MoveOriginator, StoreScu
-from gateway.dimse.stored import StoredInstance
+from gateway.dimse.store_scu import MoveOriginator, SopInstance, StoreScu
 from gateway.errors import (
     ContextNotAccepted,
     GatewayError,
     MoveDestinationUnknown,
+    NotConvertible,
     OutcomeUnknown,
     RequestorGone,
     SendError,
     StorageError,
 )
+from gateway.holdings.held import Holdings
+from gateway.holdings.selection import Item, Selection
 from gateway.ledger.queries import holdings as queries
-from gateway.scp.services.holdings import Holdings
 from gateway.scp.services.negotiated import Negotiated
 from gateway.scp.services.operation import Operation
-from gateway.scp.services.retrieve import Progress, chosen, refuse
-from gateway.scp.services.selection import Item, Selection
+from gateway.scp.services.retrieve import FALLBACKS, Progress, chosen, refuse, stream
 
 CONNECT_TIMEOUT_S, ASSOCIATE_TIMEOUT_S = 10.0, 30.0
 BEAT_S = 1.0
@@ -116,24 +116,20 @@ class _Mover:
                     return
 
     def _send(self, scu: StoreScu, association: Association, item: Item) -> None:
-        uid, place = item.instance.sop_instance_uid, item.place
+        uid = item.instance.sop_instance_uid
         try:
-            association.context(item.instance.proposal)
-            with StoredInstance(
-                self._held.settings.home / place.storage_key,
-                item.instance,
-                offset_bytes=place.offset_bytes,
-                size_bytes=place.size_bytes,
-                digest=item.digest,
-            ) as stored:
+            proposal = accepted_proposal(association, item.instance)
+            syntax = association.context(proposal).transfer_syntax_uid
+            with stream(self._held, item, syntax) as data_set:
                 status = scu.store(
                     item.instance,
-                    stored,
-                    stored.size_bytes,
-                    verify=stored.verify,
+                    data_set,
+                    data_set.size_bytes,
+                    verify=data_set.verify,
+                    proposal=proposal,
                     originator=self._originator,
                 )
-        except (ContextNotAccepted, StorageError) as error:
+        except (ContextNotAccepted, NotConvertible, StorageError) as error:
             _logger.warning("retrieve.not-sent", instance=uid, code=error.code, error=str(error))
             self._progress.not_sent(uid)
             return
@@ -144,4 +140,21 @@ class _Mover:
 
 
 def proposals(kinds: list[tuple[str, str]]) -> tuple[Proposal, ...]:
-    return tuple(Proposal(kind, (syntax,)) for kind, syntax in kinds[:CONTEXTS_MAX])
+    """Propose each kind as it is stored, then each SOP class as it can be rewritten."""
+    stored = [Proposal(kind, (syntax,)) for kind, syntax in kinds]
+    fallbacks = [Proposal(kind, FALLBACKS) for kind in sorted({kind for kind, _ in kinds})]
+    return tuple([*stored, *fallbacks][:CONTEXTS_MAX])
+
+
+def accepted_proposal(association: Association, instance: SopInstance) -> Proposal:
+    """Return what the peer takes an instance in. Raises ContextNotAccepted, for the stored form."""
+    fallback = Proposal(instance.sop_class_uid, FALLBACKS)
+    try:
+        association.context(instance.proposal)
+    except ContextNotAccepted as refused:
+        try:
+            association.context(fallback)
+        except ContextNotAccepted:
+            raise refused from None
+        return fallback
+    return instance.proposal

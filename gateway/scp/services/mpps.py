@@ -13,10 +13,10 @@ from pynetdicom.sop_class import ModalityPerformedProcedureStep  # type: ignore[
 from gateway import log
 from gateway.dicom import identity, text, uids
 from gateway.errors import LedgerError, NotFound, TransitionRefused
+from gateway.holdings.held import Holdings
 from gateway.ledger.transitions import performed_steps
 from gateway.ledger.transitions.performed_steps import SeriesCounts
 from gateway.model import StepState
-from gateway.scp.services.holdings import Holdings
 from gateway.status import (
     DUPLICATE_SOP_INSTANCE,
     NO_SUCH_INSTANCE,

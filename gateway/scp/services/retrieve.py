@@ -4,23 +4,29 @@
 """
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from gateway import log
+from gateway.dicom.storage_classes import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from gateway.dimse import pdu
+from gateway.dimse.stored import StoredInstance
 from gateway.errors import GatewayError, QueryInvalid, TooManyInstances
+from gateway.holdings.held import Holdings
+from gateway.holdings.rewritten import Rewritten, require_undamaged
+from gateway.holdings.selection import Item, Selection, select
 from gateway.scp.services import identifier as identifiers
 from gateway.scp.services.answer import encode_failed
-from gateway.scp.services.holdings import Holdings
 from gateway.scp.services.negotiated import Negotiated
 from gateway.scp.services.operation import Operation
-from gateway.scp.services.selection import Selection, select
 from gateway.status import SUCCESS, StatusClass, describe
 
 PENDING, CANCELLED, SOME_FAILED = 0xFF00, 0xFE00, 0xB000
 ALL_FAILED = 0xA702
 COUNT_MAX = 65_535
 """Number of Remaining Sub-operations (0000,1020) and its like are US (PS3.7 9.1.4)."""
+FALLBACKS = (EXPLICIT_LITTLE, IMPLICIT_LITTLE)
+"""What an instance is rewritten in where nobody takes it as it is stored, the better one first."""
 PENDING_INTERVAL_S = 0.2
 """Between Pending responses: loose frames go a thousand a second, and each costs a message."""
 
@@ -106,6 +112,28 @@ def chosen(
             f"{len(selection)} instances; {COUNT_MAX} can be counted. Ask for fewer."
         )
     return selection
+
+
+def stream(
+    held: Holdings, item: Item, transfer_syntax_uid: str
+) -> AbstractContextManager[StoredInstance | Rewritten]:
+    """Open an instance: as it is stored, or rewritten in one of FALLBACKS.
+
+    Raises StorageError, NotConvertible. What is stored is compared with its digest as it is
+    read; what is rewritten, before.
+    """
+    place = item.place
+    if transfer_syntax_uid == item.instance.transfer_syntax_uid:
+        return StoredInstance(
+            held.settings.home / place.storage_key,
+            item.instance,
+            offset_bytes=place.offset_bytes,
+            size_bytes=place.size_bytes,
+            digest=item.digest,
+        )
+    require_undamaged(held.settings.home, place, item.digest)
+    implicit = transfer_syntax_uid == IMPLICIT_LITTLE
+    return nullcontext(Rewritten(held.settings.home, place, implicit=implicit))
 
 
 def refuse(operation: Operation, error: GatewayError) -> None:

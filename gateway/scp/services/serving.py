@@ -13,8 +13,8 @@ from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE
 from gateway import log
 from gateway.dimse import pdu
 from gateway.errors import RequestorGone
+from gateway.holdings.held import Holdings
 from gateway.scp.services import find, get, move, mpps, negotiated
-from gateway.scp.services.holdings import Holdings
 from gateway.scp.services.negotiated import Negotiated
 from gateway.scp.services.operation import Operation
 from gateway.scp.services.outgoing import Outgoing

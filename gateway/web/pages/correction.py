@@ -82,7 +82,7 @@ def _said(study: Study) -> dict[str, str]:
 
 def _content(study: Study, form: dict[str, str]) -> dict[str, Any]:
     with gateway().ledger.reading() as session:
-        count = len(queries.of_patient(session, study.patient_id))
+        count = queries.count_of_patient(session, study.patient_id)
     return {"study": study, "typed": form, "study_count": count}
 
 

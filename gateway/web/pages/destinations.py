@@ -7,8 +7,8 @@ from flask import Blueprint, make_response, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from gateway.errors import ConfigurationError, NotFound
+from gateway.ledger.delivery_schema import Destination
 from gateway.ledger.queries import registry as queries
-from gateway.ledger.schema import Destination
 from gateway.ledger.transitions import registry as transitions
 from gateway.web import typed
 from gateway.web.answers import done, page

@@ -5,18 +5,11 @@ import re
 import pytest
 
 from gateway.errors import ConfigurationError, NotFound
-from gateway.ledger import migrate
 from gateway.ledger.accounts_schema import Role
-from gateway.ledger.engine import Ledger
 from gateway.web.accounts import Accounts, add_user, list_users, set_password
+from tests import ledgers
 
-
-@pytest.fixture
-def ledger(tmp_path):
-    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
-    migrate.upgrade(ledger)
-    yield ledger
-    ledger.dispose()
+ledger = ledgers.ledger
 
 
 def test_a_new_user_gets_a_one_time_password_that_can_be_read_out(ledger):

@@ -7,10 +7,10 @@ import numpy as np
 
 from gateway.dicom import times
 from gateway.dimse.store_scu import SopInstance
+from gateway.holdings.headers import Headers, Place
+from gateway.holdings.records import ReceivedRecord
 from gateway.packs import index as pack_index
 from gateway.packs.index import Index
-from gateway.scp.services.headers import Headers, Place
-from gateway.scp.services.records import ReceivedRecord
 
 
 class ReceivedMembers:

@@ -10,21 +10,21 @@ from dataclasses import dataclass
 from itertools import islice
 
 from gateway.dicom import matching, names, ranges
-from gateway.ledger.engine import Ledger
-from gateway.ledger.queries import holdings
-from gateway.ledger.queries import narrowing as narrow
-from gateway.ledger.queries.holdings import HeldSeries
-from gateway.ledger.queries.narrowing import Narrowing
-from gateway.scp.services import keys, originals
-from gateway.scp.services.headers import Headers, Place
-from gateway.scp.services.identifier import Identifier
-from gateway.scp.services.keys import Level
-from gateway.scp.services.records import (
+from gateway.holdings import keys, originals
+from gateway.holdings.headers import Headers, Place
+from gateway.holdings.identifier import Identifier
+from gateway.holdings.keys import Level
+from gateway.holdings.records import (
     DerivedRecord,
     SeriesRecord,
     StudyRecord,
     place_of,
 )
+from gateway.ledger.engine import Ledger
+from gateway.ledger.queries import holdings
+from gateway.ledger.queries import narrowing as narrow
+from gateway.ledger.queries.holdings import HeldSeries
+from gateway.ledger.queries.narrowing import Narrowing
 from gateway.settings import Settings
 
 PAGE = 100

@@ -6,9 +6,9 @@ from typing import Any
 
 from pydicom.datadict import tag_for_keyword
 
+from gateway.holdings.headers import Headers, Place
 from gateway.ledger.queries.holdings import HeldSeries, HeldStudy, Summary
 from gateway.ledger.schema import Derived
-from gateway.scp.services.headers import Headers, Place
 
 Values = Mapping[str, Sequence[str]]
 _COLUMNS = {

@@ -15,8 +15,8 @@ from gateway import log
 from gateway.dicom import identity, part10, text
 from gateway.dicom.header import DEFLATED, EXPLICIT_BIG, IMPLICIT_LITTLE
 from gateway.errors import StorageError, Undecodable
+from gateway.holdings.keys import TABLE, Level
 from gateway.packs import reading
-from gateway.scp.services.keys import TABLE, Level
 
 HEAD_BYTES = 1 << 20
 """Read of an instance, at most. Before what we look for lie some 130 bytes per frame."""

@@ -8,17 +8,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from gateway.dimse.store_scu import SopInstance
+from gateway.holdings import originals
+from gateway.holdings.headers import Place
+from gateway.holdings.held import Holdings
+from gateway.holdings.identifier import Identifier
+from gateway.holdings.keys import Level
+from gateway.holdings.originals import ReceivedMembers
+from gateway.holdings.records import place_of
 from gateway.ledger.queries import holdings as queries
 from gateway.ledger.queries import narrowing as narrow
 from gateway.ledger.queries.narrowing import Narrowing
 from gateway.ledger.schema import Derived
-from gateway.scp.services import originals
-from gateway.scp.services.headers import Place
-from gateway.scp.services.holdings import Holdings
-from gateway.scp.services.identifier import Identifier
-from gateway.scp.services.keys import Level
-from gateway.scp.services.originals import ReceivedMembers
-from gateway.scp.services.records import place_of
 
 
 @dataclass(frozen=True)

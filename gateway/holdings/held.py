@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from gateway.holdings.headers import Headers
 from gateway.ledger.engine import Ledger
-from gateway.scp.services.headers import Headers
 from gateway.settings import Settings
 
 
