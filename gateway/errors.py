@@ -42,8 +42,13 @@ GatewayError
    ├─ StoreRefused                      as the status says (gateway.status)
    ├─ InstancesRefused                  permanent
    ├─ PreflightFailed                   permanent
+   ├─ TooLargeThere                     permanent   beyond what the destination takes
+   ├─ Postponed                         transient   nothing is wrong; it goes on at `until`
+   ├─ CannotDeidentify                  permanent   never sent: it might say who the patient is
    └─ QueryRefused                      permanent
 """
+
+from datetime import datetime
 
 
 class GatewayError(Exception):
@@ -126,6 +131,22 @@ class RetrieveFailed(ReceiveError):
     permanent = False
     status = 0xA702
     remedy = "Look at the log; the requestor may try again."
+
+
+class NotConvertible(ReceiveError):
+    """An instance that can only be sent in the transfer syntax it is stored in."""
+
+    code = "retrieve.not-convertible"
+    status = 0xA702
+    remedy = "Ask for it in the transfer syntax it is stored in."
+
+
+class NoPixelData(ReceiveError):
+    """An instance without frames that could be shown or taken one by one."""
+
+    code = "retrieve.no-pixel-data"
+    status = 0xA702
+    remedy = "Ask for the instance instead."
 
 
 class RequestorGone(ReceiveError):
@@ -310,6 +331,17 @@ class InstancesRefused(SendError):
         self.remedy = remedy
 
 
+class CannotDeidentify(SendError):
+    """An instance that cannot be made anew without what identifies the patient."""
+
+    code = "send.cannot-deidentify"
+    permanent = True
+    remedy = (
+        "Nothing of it was sent. Send the study without this instance, or change the"
+        " de-identification profile of the destination."
+    )
+
+
 class PreflightFailed(SendError):
     """An instance of ours that some receiver would refuse or show wrong. It is never sent."""
 
@@ -319,6 +351,25 @@ class PreflightFailed(SendError):
         "Nothing wrong was sent. Make the study again; if that does not help, report what"
         " `capsule-gateway check` says about the named file."
     )
+
+
+class TooLargeThere(SendError):
+    """An instance beyond the frames or bytes that a destination's profile allows."""
+
+    code = "send.too-large-there"
+    permanent = True
+    remedy = "Raise the limit in the destination's profile, or lower CAPSULE_PART_FRAMES_MAX."
+
+
+class Postponed(SendError):
+    """A transfer stops in order: its time window closed, or the destination was paused."""
+
+    code = "send.postponed"
+    remedy = ""
+
+    def __init__(self, message: str, *, until: datetime) -> None:
+        super().__init__(message)
+        self.until = until
 
 
 class QueryRefused(SendError):

@@ -27,6 +27,58 @@ class TransferState(StrEnum):
     CANCELLED = "cancelled"  # by an operator
 
 
+class DestinationKind(StrEnum):
+    DIMSE = "dimse"  # C-STORE (PS3.4 Annex B)
+    DICOMWEB = "dicomweb"  # STOW-RS (PS3.18 10.5)
+
+
+class AuthKind(StrEnum):
+    """How a DICOMweb server learns who we are; a client certificate counts beside any of them."""
+
+    NONE = "none"
+    BASIC = "basic"
+    BEARER = "bearer"  # a token that lies in a file
+    OAUTH2 = "oauth2"  # client credentials (RFC 6749 4.4)
+
+
+class Truth(StrEnum):
+    """How far an instance got at a destination, from weak to strong."""
+
+    SENT = "sent"  # its last byte left
+    ACKNOWLEDGED = "acknowledged"  # answered with Success or a Warning
+    COMMITTED = "committed"  # the destination took responsibility (PS3.4 Annex J)
+    VERIFIED = "verified"  # asked back: it is there, with all its frames
+
+
+class Contents(StrEnum):
+    """What of a study a destination gets."""
+
+    EVERYTHING = "everything"
+    SUMMARY = "summary"  # all but the frames and what was received
+    SUMMARY_FIRST = "summary-first"  # the summary at once, the rest in the time windows
+
+
+class Carrier(StrEnum):
+    """The rungs of the delivery ladder, the best first; AUTOMATIC: as the probe found."""
+
+    AUTOMATIC = "automatic"
+    VIDEO_ENDOSCOPIC = "video-endoscopic"
+    MULTI_FRAME_SC = "multi-frame-sc"
+    KEY_FRAMES = "key-frames"
+
+
+class BreakerState(StrEnum):
+    CLOSED = "closed"  # transfers go through
+    OPEN = "open"  # none is tried until probe_at
+    HALF_OPEN = "half-open"  # one is under way and decides
+
+
+class TaskKind(StrEnum):
+    MISSING = "missing"  # the destination no longer has what it acknowledged
+    FRAMES_DIFFER = "frames-differ"  # it has it with another Number of Frames
+    UNANSWERED = "unanswered"  # it cannot be asked
+
+
 class DiskLevel(StrEnum):
     """Room on the disk we receive to, from good to bad."""
 
@@ -54,7 +106,13 @@ TRANSFER_TRANSITIONS: Mapping[TransferState, frozenset[TransferState]] = {
         {TransferState.SENDING, TransferState.PAUSED, TransferState.CANCELLED}
     ),
     TransferState.SENDING: frozenset(
-        {TransferState.SENT, TransferState.PENDING, TransferState.FAILED, TransferState.CANCELLED}
+        {
+            TransferState.SENT,
+            TransferState.PENDING,
+            TransferState.FAILED,
+            TransferState.PAUSED,
+            TransferState.CANCELLED,
+        }
     ),
     TransferState.SENT: frozenset(
         {
@@ -64,7 +122,9 @@ TRANSFER_TRANSITIONS: Mapping[TransferState, frozenset[TransferState]] = {
             TransferState.FAILED,
         }
     ),
-    TransferState.COMMITTED: frozenset({TransferState.VERIFIED, TransferState.PENDING}),
+    TransferState.COMMITTED: frozenset(
+        {TransferState.VERIFIED, TransferState.PENDING, TransferState.FAILED}
+    ),
     TransferState.VERIFIED: frozenset({TransferState.PENDING}),
     TransferState.FAILED: frozenset({TransferState.PENDING, TransferState.CANCELLED}),
     TransferState.PAUSED: frozenset({TransferState.PENDING, TransferState.CANCELLED}),
@@ -72,8 +132,24 @@ TRANSFER_TRANSITIONS: Mapping[TransferState, frozenset[TransferState]] = {
 }
 
 
+TRUTH_OF_STATE: Mapping[TransferState, Truth] = {
+    TransferState.SENT: Truth.ACKNOWLEDGED,
+    TransferState.COMMITTED: Truth.COMMITTED,
+    TransferState.VERIFIED: Truth.VERIFIED,
+}
+"""What is true of every instance of a transfer in these states, but of those left out."""
+
+
+def is_done(state: TransferState, green_at: Truth) -> bool:
+    """Tell whether a transfer has come as far as its destination's policy asks."""
+    order = list(Truth)
+    reached = TRUTH_OF_STATE.get(state)
+    return reached is not None and order.index(reached) >= order.index(green_at)
+
+
 class ItemState(StrEnum):
     PENDING = "pending"
+    LEFT_OUT = "left-out"  # the destination does not get it, by its profile
     ACKNOWLEDGED = "acknowledged"  # C-STORE-RSP Success or Warning
     COMMITTED = "committed"
     FAILED = "failed"

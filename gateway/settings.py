@@ -104,8 +104,13 @@ class Settings(BaseModel):
     """Matches answered to one C-FIND; at more it ends with a warning (B001)."""
     query_received: bool = False
     """List received series of loose frames in queries, too; else only if asked for by their UID."""
+    dicomweb_origins: str = ""
+    """Origins of web pages that may use DICOMweb, with spaces between (CORS); empty: none."""
     tenant: str = "default"
     """Namespace of derived UIDs: two gateways with different tenants never make the same UID."""
+    pseudonym_key: Annotated[str, Field(pattern=r"^$|^.{32,}$")] = ""
+    """Secret the pseudonyms of every domain follow from, at least 32 characters; empty: a key of
+    its own for each domain in HOME/pseudonym-keys."""
     workers: Annotated[int, Field(ge=1, le=64)] = 2
     """Processes that wrap, summarise and send under `up`."""
     log_format: Annotated[str, Field(pattern="^(console|json)$")] = "console"

@@ -72,4 +72,5 @@ def _make(
         frame_count=0,
         digest=written.digest,
     )
-    return RejectionNote(instance, owed.destination_id, [one.id for one in owed.instances])
+    about = dict.fromkeys(one.derived_id for one in owed.instances)
+    return RejectionNote(instance, owed.destination_id, list(about))

@@ -56,6 +56,7 @@ class Association:
         self._fragments: deque[pdu.Fragment] = deque()
         self.is_idle = True  # no request is under way
         self.peer = peer
+        self.peer_pdu_bytes_max = agreement.pdu_bytes_max
         self.fragment_room = pdu.fragment_room(agreement.pdu_bytes_max)
 
     def __enter__(self) -> "Association":
@@ -83,6 +84,10 @@ class Association:
     def next_message_id(self) -> int:
         self._message_id = self._message_id % _MESSAGE_ID_MAX + 1
         return self._message_id
+
+    def limit_pdus(self, pdu_bytes_max: int) -> None:
+        """Write no longer PDUs than this, though the peer would take them."""
+        self.fragment_room = min(self.fragment_room, pdu.fragment_room(pdu_bytes_max))
 
     def send(self, data: bytes | memoryview) -> None:
         """Write whole PDUs of a request; who does so sets is_idle when it is answered."""
@@ -171,14 +176,16 @@ class Association:
         return self._fragments.popleft()
 
     def _write(self, data: bytes | memoryview) -> None:
+        is_whole = False
         try:
             self._connection.send(data, timeout_s=self._timeouts.message_s)
+            is_whole = True
         except OSError as error:
             raise self._lost(error) from error
-        except BaseException:
-            # Half a PDU may be out. Anything more, an A-ABORT too, would be taken for its rest.
-            self._connection.close()
-            raise
+        finally:
+            if not is_whole:
+                # Half a PDU may be out. An A-ABORT would be taken for its rest.
+                self._connection.close()
 
     def _read_pdu(self) -> tuple[int, bytes]:
         try:
@@ -212,11 +219,11 @@ def open_association(
         )
     except OSError as error:
         raise PeerUnreachable(f"{peer} cannot be reached: {_in_words(error)}.") from error
-    try:
-        return _negotiate(connection, peer, proposals, timeouts)
-    except BaseException:
-        connection.close()
-        raise
+    with contextlib.ExitStack() as undone:
+        undone.callback(connection.close)
+        association = _negotiate(connection, peer, proposals, timeouts)
+        undone.pop_all()
+    return association
 
 
 def _negotiate(

@@ -1,18 +1,13 @@
 """Storage Commitment Push Model as SCU (PS3.4 Annex J): the request, and the report."""
 
-import struct
 import time
-import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException
-from pydicom.uid import UID
-from pynetdicom.dsutils import decode, encode
 
 from gateway.dicom.storage_classes import EXPLICIT_LITTLE, IMPLICIT_LITTLE
+from gateway.dimse import data_set as data_sets
 from gateway.dimse import pdu
 from gateway.dimse.association import Association, Message
 from gateway.dimse.negotiation import STORAGE_COMMITMENT_PUSH, Proposal
@@ -48,18 +43,8 @@ class Report:
 OnReport = Callable[[Report], int]
 """Takes a report and returns the status it is answered with."""
 
-_UNREADABLE = (
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    NotImplementedError,
-    OSError,
-    struct.error,
-    zlib.error,
-    BytesLengthException,
-)
-"""What pydicom raises for bytes that are no data set."""
+_UNREADABLE = (ValueError, LookupError, TypeError, AttributeError)
+"""What looking into a data set raises that is not the one the standard describes."""
 
 
 def read_report(data_set: bytes, transfer_syntax_uid: str) -> Report:
@@ -67,15 +52,8 @@ def read_report(data_set: bytes, transfer_syntax_uid: str) -> Report:
 
     Raises Undecodable if it cannot be read, or does not say which request it is about.
     """
-    syntax = UID(transfer_syntax_uid)
     try:
-        event = decode(
-            BytesIO(data_set),
-            syntax.is_implicit_VR,
-            syntax.is_little_endian,
-            deflated=syntax.is_deflated,
-        )
-        event.decode()  # pydicom reads values when they are first asked for: here, not later
+        event = data_sets.read(data_set, transfer_syntax_uid)
         transaction_uid = str(event.get("TransactionUID") or "")
         failed = {
             str(item.ReferencedSOPInstanceUID): _reason(item.get("FailureReason"))
@@ -112,9 +90,9 @@ def request(
         pdu.REQUESTED_SOP_INSTANCE_UID: SOP_INSTANCE,
         pdu.ACTION_TYPE_ID: _REQUEST_COMMITMENT,
     }
-    implicit = context.transfer_syntax_uid == IMPLICIT_LITTLE
-    data_set = encode(_action_information(transaction_uid, references), implicit, True)
-    assert data_set is not None, "a data set of UIDs can always be written"
+    data_set = data_sets.write(
+        _action_information(transaction_uid, references), context.transfer_syntax_uid
+    )
     association.send_message(context.context_id, command, data_set)
     while True:
         message = association.receive()

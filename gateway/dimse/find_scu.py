@@ -1,34 +1,19 @@
 """C-FIND as a requestor (PS3.4 C.4.1 and K.4.1, PS3.7 9.3.2)."""
 
-import struct
-import zlib
-from io import BytesIO
+from collections.abc import Iterator
 
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException
-from pynetdicom.dsutils import decode, encode
 
 from gateway.dicom.storage_classes import EXPLICIT_LITTLE, IMPLICIT_LITTLE
-from gateway.dimse import pdu
+from gateway.dimse import data_set, pdu
 from gateway.dimse.association import Association
 from gateway.dimse.negotiation import Proposal
 from gateway.errors import OutcomeUnknown, QueryRefused
 
 MODALITY_WORKLIST = "1.2.840.10008.5.1.4.31"
+STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 _PENDING = (0xFF00, 0xFF01)
 _SUCCESS = 0x0000
-_UNREADABLE = (
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    NotImplementedError,
-    OSError,
-    struct.error,
-    zlib.error,
-    BytesLengthException,
-)
-"""What pydicom raises for bytes that are no data set."""
 
 
 def proposal(sop_class_uid: str) -> Proposal:
@@ -43,8 +28,14 @@ def find(
     Raises ContextNotAccepted; QueryRefused if the peer says no, or finds more than matches_max:
     the association is fit for nothing but an abort then; OutcomeUnknown if it goes silent.
     """
+    return list(matches(association, sop_class_uid, identifier, matches_max=matches_max))
+
+
+def matches(
+    association: Association, sop_class_uid: str, identifier: Dataset, *, matches_max: int
+) -> Iterator[Dataset]:
+    """Yield what matches as it comes; raises as `find` does."""
     context = association.context(proposal(sop_class_uid))
-    implicit = context.transfer_syntax_uid == IMPLICIT_LITTLE
     message_id = association.next_message_id()
     command: pdu.Command = {
         pdu.AFFECTED_SOP_CLASS_UID: sop_class_uid,
@@ -53,11 +44,11 @@ def find(
         pdu.PRIORITY: pdu.MEDIUM,
         pdu.COMMAND_DATA_SET_TYPE: pdu.DATA_SET_PRESENT,
     }
-    data_set = encode(identifier, implicit, True)
-    assert data_set is not None, "an identifier of ours can always be written"
     association.is_idle = False
-    association.send_message(context.context_id, command, data_set)
-    found: list[Dataset] = []
+    association.send_message(
+        context.context_id, command, data_set.write(identifier, context.transfer_syntax_uid)
+    )
+    count = 0
     while True:
         message = association.receive()
         status = message.command.get(pdu.STATUS)
@@ -66,20 +57,14 @@ def find(
             raise OutcomeUnknown(f"{association.peer} answered another request than ours.")
         if status not in _PENDING:
             break
-        if len(found) >= matches_max:
+        if count >= matches_max:
             raise QueryRefused(f"{association.peer} finds more than {matches_max} matches.")
-        found.append(_match(association, message.data_set, implicit=implicit))
+        count += 1
+        try:
+            yield data_set.read(message.data_set, context.transfer_syntax_uid)
+        except ValueError as error:
+            raise OutcomeUnknown(f"{association.peer} sent an unreadable match.") from error
     association.is_idle = True
     if status != _SUCCESS:
         words = f"{status:04X}" if isinstance(status, int) else "nothing"
         raise QueryRefused(f"{association.peer} answered the query with status {words}.")
-    return found
-
-
-def _match(association: Association, data_set: bytes, *, implicit: bool) -> Dataset:
-    try:
-        match: Dataset = decode(BytesIO(data_set), implicit, True)
-        match.decode()
-    except _UNREADABLE as error:
-        raise OutcomeUnknown(f"{association.peer} sent a match that is not readable.") from error
-    return match

@@ -45,6 +45,7 @@ class StoreScu:
 
     def __init__(self, association: Association) -> None:
         self._association = association
+        self.has_left = False  # all of the last instance was written
         whole = pdu.FRAGMENT_HEAD.size + association.fragment_room
         self._buffer = bytearray(_COMMAND_ROOM + max(BUFFER_BYTES, whole))
         self._view = memoryview(self._buffer)
@@ -70,6 +71,7 @@ class StoreScu:
         early; OutcomeUnknown if no answer can be had: the peer may have the instance or not.
         """
         association = self._association
+        self.has_left = False
         context_id = association.context(proposal or instance.proposal).context_id
         message_id = association.next_message_id()
         command = request_command(instance, message_id, originator)
@@ -79,6 +81,7 @@ class StoreScu:
             self._buffer[used : used + len(part)] = part
             used += len(part)
         self._send_data_set(context_id, data_set, size_bytes, used, verify)
+        self.has_left = True
         return self._status(message_id)
 
     def _send_data_set(

@@ -2,7 +2,6 @@
 
 import hashlib
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO
 
 from gateway.dicom.part10 import FileMeta, parse_file_meta
@@ -44,12 +43,7 @@ class StoredInstance:
     def __enter__(self) -> "StoredInstance":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
     def readinto(self, buffer: memoryview) -> int:

@@ -5,24 +5,13 @@ studies stay a small database.
 """
 
 from datetime import datetime
-from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    Enum,
-    ForeignKey,
-    Index,
-    String,
-    UniqueConstraint,
-    event,
-    text,
-)
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import BigInteger, ForeignKey, Index, String, UniqueConstraint, event, text
+from sqlalchemy.orm import Mapped, mapped_column
 
-from gateway.ledger import search_keys
-from gateway.ledger.engine import UtcDateTime
+from gateway.ledger import delivery_schema, search_keys  # noqa: F401 - ours refer to its tables
+from gateway.ledger.base import Base
 from gateway.model import (
     AssociationOutcome,
     DerivedRole,
@@ -35,37 +24,6 @@ from gateway.model import (
     StudyState,
     TransferState,
 )
-
-_ENUMS: tuple[type[StrEnum], ...] = (
-    AssociationOutcome,
-    DerivedRole,
-    Disposition,
-    ItemState,
-    KeyFrameReason,
-    Organ,
-    PackState,
-    SettleRule,
-    StudyState,
-    TransferState,
-)
-
-
-def _by_value(kind: type[StrEnum]) -> Enum:
-    """Store an enum by its value, as text any database and any human can read."""
-    return Enum(
-        kind,
-        native_enum=False,
-        length=32,
-        values_callable=lambda members: [member.value for member in members],
-    )
-
-
-class Base(DeclarativeBase):
-    type_annotation_map: ClassVar[dict[Any, Any]] = {
-        datetime: UtcDateTime,
-        dict[str, Any]: JSON,
-        **{kind: _by_value(kind) for kind in _ENUMS},
-    }
 
 
 class Source(Base):
@@ -80,34 +38,6 @@ class Source(Base):
     associations_max: Mapped[int | None]  # at once; empty: what the settings say
     charset: Mapped[str] = mapped_column(String(32), default="")  # of its text, whatever it says
     created_at: Mapped[datetime]
-
-
-class Destination(Base):
-    """A remote AE we deliver to."""
-
-    __tablename__ = "destination"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(String(64), unique=True)
-    ae_title: Mapped[str] = mapped_column(String(16))
-    host: Mapped[str] = mapped_column(String(255))
-    port: Mapped[int]
-    commitment: Mapped[bool] = mapped_column(default=True)  # ask for Storage Commitment
-    enabled: Mapped[bool] = mapped_column(default=True)
-    created_at: Mapped[datetime]
-    echo_at: Mapped[datetime | None]  # the last C-ECHO and what came of it
-    echo_ok: Mapped[bool | None]
-    echo_detail: Mapped[str] = mapped_column(String(400), default="")
-
-
-class Route(Base):
-    """Studies of a Source (or of all, where source_id is empty) go to a Destination."""
-
-    __tablename__ = "route"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    source_id: Mapped[int | None] = mapped_column(ForeignKey("source.id", ondelete="CASCADE"))
-    destination_id: Mapped[int] = mapped_column(ForeignKey("destination.id", ondelete="CASCADE"))
-    created_at: Mapped[datetime]
-    __table_args__ = (UniqueConstraint("source_id", "destination_id"),)
 
 
 class Association(Base):
@@ -346,6 +276,7 @@ class Transfer(Base):
     tries: Mapped[int] = mapped_column(default=0)  # claims since it last made progress
     next_attempt_at: Mapped[datetime]
     lease_until: Mapped[datetime | None]
+    associations: Mapped[int] = mapped_column(default=0)  # of the destination's, while sending
     reason: Mapped[str] = mapped_column(String(1000), default="")
     remedy: Mapped[str] = mapped_column(String(400), default="")
     created_at: Mapped[datetime]
@@ -360,11 +291,16 @@ class TransferItem(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     transfer_id: Mapped[int] = mapped_column(ForeignKey("transfer.id"), index=True)
     derived_id: Mapped[int] = mapped_column(ForeignKey("derived.id"))
+    # What is sent in its place, if the destination needs it otherwise.
+    adapted_id: Mapped[int | None] = mapped_column(ForeignKey("adapted.id"))
     state: Mapped[ItemState]
     status: Mapped[int | None]  # the C-STORE status the peer answered
     reason: Mapped[str] = mapped_column(String(400), default="")
-    acknowledged_at: Mapped[datetime | None]
-    committed_at: Mapped[datetime | None]
+    # The four truths about it at the destination, each when it became one; empty: not yet.
+    sent_at: Mapped[datetime | None]  # the last byte was written; an answer may be missing
+    acknowledged_at: Mapped[datetime | None]  # C-STORE-RSP, or the STOW-RS answer
+    committed_at: Mapped[datetime | None]  # N-EVENT-REPORT
+    verified_at: Mapped[datetime | None]  # asked back: it is there, with all its frames
     __table_args__ = (UniqueConstraint("transfer_id", "derived_id"),)
 
 

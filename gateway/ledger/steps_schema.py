@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Enum, ForeignKey, String, UniqueConstraint
+from sqlalchemy import ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from gateway.ledger.schema import Base
+from gateway.ledger.base import Base
 from gateway.model import StepState
 
 
@@ -17,14 +17,7 @@ class PerformedStep(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     sop_instance_uid: Mapped[str] = mapped_column(String(64), unique=True)
     calling_ae_title: Mapped[str] = mapped_column(String(16))
-    state: Mapped[StepState] = mapped_column(
-        Enum(
-            StepState,
-            native_enum=False,
-            length=32,
-            values_callable=lambda members: [member.value for member in members],
-        )
-    )
+    state: Mapped[StepState]
     attributes: Mapped[dict[str, Any]]  # DICOM JSON (PS3.18 Annex F), without what it references
     created_at: Mapped[datetime]
     state_changed_at: Mapped[datetime]

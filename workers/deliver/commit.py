@@ -18,8 +18,8 @@ from gateway.ledger.transitions import commitments
 from gateway.settings import Settings
 from gateway.status import ACTION_STATUSES, SUCCESS, describe, in_words
 from workers.deliver import retry
+from workers.deliver.dimse_channel import commitment_peer, timeouts_of
 from workers.deliver.progress import Clock
-from workers.deliver.send import peer_of, timeouts_of
 
 LISTEN_S = 3.0
 """How long a report may take on the requesting association. Later ones come to our listener."""
@@ -65,7 +65,7 @@ def request_commitment(
             session, transfer_id, list(requests), asked_before=asked_before, now=now()
         )
     # Step 2.
-    peer = peer_of(settings, line.destination)
+    peer = commitment_peer(settings, line.destination)
     unanswered, unreported = set(requests), set(requests)
 
     def take(report: Report) -> int:

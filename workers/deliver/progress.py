@@ -1,13 +1,14 @@
 """What a destination said, on its way into the ledger; and the lease, while we wait for it."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from gateway.errors import GatewayError, InstancesRefused, StaleTransition, StoreRefused
+from gateway.errors import GatewayError, InstancesRefused, Postponed, StaleTransition, StoreRefused
 from gateway.ledger.engine import Ledger
-from gateway.ledger.queries import transfers as queries
-from gateway.ledger.schema import Derived
+from gateway.ledger.queries import outgoing
+from gateway.ledger.queries.outgoing import Outgoing
 from gateway.ledger.transitions import transfers
 from gateway.model import DerivedRole
 from gateway.settings import Settings
@@ -30,7 +31,8 @@ class _Refusal:
 
 
 class Progress:
-    """One attempt at a transfer. Every write checks that the claim still holds.
+    """One attempt at a transfer, by one or several associations, a thread each. Every write
+    checks that the claim still holds.
 
     Raises StaleTransition when it does not: an operator, or another worker, was faster.
     """
@@ -46,44 +48,80 @@ class Progress:
         self._recorded_at = self._renewed_at = self._looked_at = now()
         self._refused_count = 0
         self._first_refusal: GatewayError | None = None
+        self._lock = threading.RLock()
+        self._ended: BaseException | None = None
 
     @property
     def beat_s(self) -> float:
         """How often `beat` must be called."""
         return min(1.0, self._lease_s / 6)
 
-    def checked(self, derived: Derived) -> None:
+    def checked(self, sent: Outgoing) -> None:
         """Let an instance of ours through the preflight before it is sent for the first time.
 
         Raises PreflightFailed. What was received is sent as it came, whatever it is.
         """
-        if derived.role is DerivedRole.ORIGINAL or derived.checked_at is not None:
+        if sent.role is DerivedRole.ORIGINAL or sent.is_checked:
             return
-        preflight.require(self._settings.home / derived.storage_key, derived.sop_instance_uid)
+        preflight.require(self._settings.home / sent.storage_key, sent.sop_instance_uid)
         with self._ledger.transaction() as session:
-            transfers.note_checked(session, derived.id, now=self._now())
+            transfers.note_checked(session, sent.derived_id, sent.adapted_id, now=self._now())
 
     def acknowledged(self, item_id: int, status: int) -> None:
-        self._acknowledged.setdefault(status, []).append(item_id)
-        self._record_if_due()
+        with self._lock:
+            self._acknowledged.setdefault(status, []).append(item_id)
+            self._record_if_due()
+
+    def unanswered(self, item_id: int) -> None:
+        """Note that all of an instance left, and that nobody knows whether it arrived."""
+        with self._lock, self._ledger.transaction() as session:
+            transfers.note_sent(session, self._transfer_id, self._attempt, item_id, now=self._now())
 
     def refused(self, item_id: int, error: GatewayError) -> None:
         """Note that an instance is not taken, for good; the others go on."""
         status = error.status if isinstance(error, StoreRefused) else None
-        self._refused.append(_Refusal(item_id, status, str(error)))
-        self._refused_count += 1
-        self._first_refusal = self._first_refusal or error
-        self._record_if_due()
+        with self._lock:
+            self._refused.append(_Refusal(item_id, status, str(error)))
+            self._refused_count += 1
+            self._first_refusal = self._first_refusal or error
+            self._record_if_due()
 
     def beat(self) -> None:
-        """Renew the lease when a third of it is over, and look whether the claim still holds."""
+        """Renew the lease when a third of it is over, and look whether we shall go on.
+
+        Raises StaleTransition if the claim is lost, Postponed if the destination was paused.
+        """
+        with self._lock:
+            if self._ended is not None:
+                raise self._ended
+            try:
+                self._beat()
+            except (StaleTransition, Postponed) as error:
+                self._ended = error  # the other associations end with this one
+                raise
+
+    def end(self, error: BaseException) -> None:
+        """Let the other associations of the attempt end: this one has."""
+        with self._lock:
+            self._ended = self._ended or error
+
+    def require_wanted(self) -> None:
+        """Raise what ended another association of the attempt, if something did."""
+        if self._ended is not None:
+            raise self._ended
+
+    @property
+    def has_refusals(self) -> bool:
+        return self._refused_count > 0
+
+    def _beat(self) -> None:
         now = self._now()
         if now - self._renewed_at >= timedelta(seconds=self._lease_s / 3):
             self.record(renew=True)
         elif now - self._looked_at >= timedelta(seconds=LOOK_S):
             try:
                 with self._ledger.reading() as session:
-                    transfers.holding(session, self._transfer_id, self._attempt)
+                    transfers.wanted(session, self._transfer_id, self._attempt, now=now)
             except StaleTransition:
                 self._record_late()
                 raise
@@ -94,11 +132,12 @@ class Progress:
 
         If the claim is lost, what was acknowledged until then is still written down.
         """
-        try:
-            self._record(renew=renew)
-        except StaleTransition:
-            self._record_late()
-            raise
+        with self._lock:
+            try:
+                self._record(renew=renew)
+            except StaleTransition:
+                self._record_late()
+                raise
 
     def _record_late(self) -> None:
         with self._ledger.transaction() as session:
@@ -138,7 +177,7 @@ class Progress:
                 remedy=self._first_refusal.remedy,
             )
         with self._ledger.transaction() as session:
-            assert not queries.unsent(session, self._transfer_id), "each was sent or refused"
+            assert not outgoing.unsent(session, self._transfer_id), "each was sent or refused"
             transfers.finish_send(session, self._transfer_id, self._attempt, now=self._now())
 
     def _record_if_due(self) -> None:

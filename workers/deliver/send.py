@@ -1,154 +1,151 @@
-"""Sends a transfer: every instance the destination has not acknowledged yet, by C-STORE."""
+"""Sends a transfer: every instance the destination has not acknowledged yet."""
 
-from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from datetime import datetime
 
 from gateway import log
-from gateway.dimse.association import Association, open_association
-from gateway.dimse.connection import Timeouts
-from gateway.dimse.negotiation import CONTEXTS_MAX, Peer, Proposal
-from gateway.dimse.store_scu import SopInstance, StoreScu
-from gateway.dimse.stored import StoredInstance
 from gateway.errors import (
-    ContextNotAccepted,
-    IntegrityError,
-    ObjectMissing,
-    PreflightFailed,
+    AssociationRejected,
+    PeerUnreachable,
+    Postponed,
     SendError,
     StorageError,
-    StoreRefused,
 )
+from gateway.ledger.delivery_schema import Destination
 from gateway.ledger.engine import Ledger
+from gateway.ledger.queries import gates, outgoing
 from gateway.ledger.queries import transfers as queries
-from gateway.ledger.schema import Derived, Destination
+from gateway.ledger.queries.transfers import TransferLine
+from gateway.model import Contents
 from gateway.settings import Settings
-from gateway.status import describe, in_words, is_stored
+from workers.deliver import deidentifying
+from workers.deliver.carrying import Carrying
+from workers.deliver.channel import Waiting
+from workers.deliver.channels import OPENERS
+from workers.deliver.deidentifying import Clearance
+from workers.deliver.items import Queue, Sender
 from workers.deliver.progress import Clock, Progress
 
-CONNECT_TIMEOUT_S = 10.0
-ASSOCIATE_TIMEOUT_S = 30.0
-_PAGE = 200
-"""Rows in memory at once: a transfer may have 100,000 items."""
+SUMMARY_IS_THERE = "The summary is delivered; the rest follows in the time window."
 
 _logger = log.get(__name__)
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """item_ids: those still to send, in order."""
+    """rest_from: when what does not go now may go; None: everything goes now."""
 
-    peer: Peer
-    proposals: tuple[Proposal, ...]
-    item_ids: deque[int]
+    queue: Queue
+    kinds: list[tuple[str, str]]
+    count: int
+    rest_from: datetime | None
 
 
 def send(settings: Settings, ledger: Ledger, transfer_id: int, attempt: int, *, now: Clock) -> None:
     """Send what is still to send of a transfer under a claim, then declare it sent.
 
-    1. Propose exactly the presentation contexts the instances need.
-    2. Send each over one association; what is answered is recorded as it comes.
+    1. Make what its destination gets in place of what there is: de-identified, or in the
+       carrier it takes.
+    2. Send each instance, over as many associations as the claim allows; what is answered is
+       recorded as it comes.
     3. An instance that is refused for good, damaged here, or fails the preflight is noted; the
        others go on.
     4. If none was, the transfer is sent.
 
-    Raises InstancesRefused (permanent) after step 3; StoreRefused (transient), PeerUnreachable,
-    AssociationRejected, OutcomeUnknown or a StorageError when the attempt ends early: what was
-    acknowledged until then is not sent again. Raises StaleTransition if the claim is lost.
+    Raises InstancesRefused (permanent) after step 3; Postponed when the rest has to wait for the
+    time window; StoreRefused (transient), PeerUnreachable, AssociationRejected, OutcomeUnknown
+    or a StorageError when the attempt ends early: what was acknowledged until then is not sent
+    again. Raises StaleTransition if the claim is lost.
     """
-    plan = _plan(settings, ledger, transfer_id)
+    with ledger.reading() as session:
+        line = queries.line(session, transfer_id)
     progress = Progress(settings, ledger, transfer_id, attempt, now)
-    total = len(plan.item_ids)
+    claim = (transfer_id, attempt)
+    # Step 1.
+    clearance = deidentifying.prepare(
+        settings, ledger, line, claim, now=now, heartbeat=progress.beat
+    )
+    Carrying(
+        settings, ledger, line, claim, base=clearance.purpose, beats=(now, progress.beat)
+    ).apply()
+    # Step 2.
+    plan = _plan(ledger, line, now())
+    width = max(1, min(line.transfer.associations, plan.count))
+    work = _Attempt(settings, ledger, line.destination, progress, clearance, plan, width)
     try:
-        while plan.item_ids:
-            _over_one_association(settings, ledger, plan, progress)
+        work.over_channels()
     except (SendError, StorageError):
         progress.record()
         raise
+    if plan.rest_from is not None and not progress.has_refusals:
+        progress.record()
+        raise Postponed(SUMMARY_IS_THERE, until=plan.rest_from)
+    # Step 4.
     progress.finish()
-    _logger.info("deliver.sent", transfer=transfer_id, instances=total, peer=str(plan.peer))
-
-
-def peer_of(settings: Settings, destination: Destination) -> Peer:
-    return Peer(
-        ae_title=destination.ae_title,
-        host=destination.host,
-        port=destination.port,
-        calling_ae_title=settings.ae_title,
+    _logger.info(
+        "deliver.sent", transfer=transfer_id, instances=plan.count, to=line.destination.name
     )
 
 
-def timeouts_of(settings: Settings) -> Timeouts:
-    return Timeouts(CONNECT_TIMEOUT_S, ASSOCIATE_TIMEOUT_S, settings.dimse_timeout_s)
-
-
-def _plan(settings: Settings, ledger: Ledger, transfer_id: int) -> _Plan:
+def _plan(ledger: Ledger, line: TransferLine, now: datetime) -> _Plan:
+    rest_from = _rest_from(line.destination, now)
+    bulk = False if rest_from is not None else None
     with ledger.reading() as session:
-        kinds = queries.unsent_kinds(session, transfer_id)
-        return _Plan(
-            peer=peer_of(settings, queries.line(session, transfer_id).destination),
-            proposals=tuple(Proposal(kind, (syntax,)) for kind, syntax in kinds[:CONTEXTS_MAX]),
-            item_ids=deque(queries.unsent(session, transfer_id)),
+        ids = outgoing.unsent(session, line.transfer.id, bulk=bulk)
+        kinds = outgoing.unsent_kinds(session, line.transfer.id)
+    return _Plan(Queue(ids), kinds, len(ids), rest_from)
+
+
+def _rest_from(destination: Destination, now: datetime) -> datetime | None:
+    if destination.contents is not Contents.SUMMARY_FIRST:
+        return None
+    opens = gates.window_from(destination, now)
+    return opens if opens > now else None
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    settings: Settings
+    ledger: Ledger
+    destination: Destination
+    progress: Progress
+    clearance: Clearance
+    plan: _Plan
+    width: int
+
+    def over_channels(self) -> None:
+        """Send all there is, over one channel in this thread and the others in threads of theirs.
+
+        What goes wrong first ends them all, but for a channel more that cannot be opened.
+        """
+        if self.width == 1:
+            self._until_empty()
+            return
+        with ThreadPoolExecutor(self.width - 1, "deliver") as threads:
+            others = [threads.submit(self._one_more) for _ in range(self.width - 1)]
+            self._until_empty()
+        for one in others:
+            one.result()
+
+    def _one_more(self) -> None:
+        try:
+            self._until_empty(is_extra=True)
+        except (PeerUnreachable, AssociationRejected) as error:
+            _logger.info("deliver.one-association-less", code=error.code, why=str(error))
+
+    def _until_empty(self, *, is_extra: bool = False) -> None:
+        opener = OPENERS[self.destination.kind]
+        progress = self.progress
+        waiting = Waiting(progress.beat, progress.beat_s)
+        sender = Sender(
+            self.settings, self.ledger, self.destination, progress, self.clearance.require
         )
-
-
-def _over_one_association(
-    settings: Settings, ledger: Ledger, plan: _Plan, progress: Progress
-) -> None:
-    """Send until all is done, or until a damaged file has cost the association."""
-    with open_association(
-        plan.peer,
-        plan.proposals,
-        timeouts=timeouts_of(settings),
-        beat=progress.beat,
-        beat_s=progress.beat_s,
-    ) as association:
-        scu = StoreScu(association)
-        while plan.item_ids and association.is_idle:
-            page = list(islice(plan.item_ids, _PAGE))
-            with ledger.reading() as session:
-                derived = queries.derived_of_items(session, page)
-            for item_id in page:
-                plan.item_ids.popleft()
-                _send_item(settings, scu, association, item_id, derived[item_id], progress)
-                if not association.is_idle:
-                    break
-
-
-def _send_item(
-    settings: Settings,
-    scu: StoreScu,
-    association: Association,
-    item_id: int,
-    derived: Derived,
-    progress: Progress,
-) -> None:
-    instance = SopInstance(
-        derived.sop_class_uid, derived.sop_instance_uid, derived.transfer_syntax_uid
-    )
-    try:
-        association.context(instance.proposal)
-        progress.checked(derived)
-        with StoredInstance(
-            settings.home / derived.storage_key,
-            instance,
-            offset_bytes=derived.offset_bytes,
-            size_bytes=derived.size_bytes,
-            digest=derived.digest,
-        ) as stored:
-            status = scu.store(instance, stored, stored.size_bytes, verify=stored.verify)
-    except (ContextNotAccepted, PreflightFailed, ObjectMissing, IntegrityError) as error:
-        _logger.error("deliver.refused", item=item_id, code=error.code, error=str(error))
-        progress.refused(item_id, error)
-        return
-    if is_stored(status):
-        progress.acknowledged(item_id, status)
-        return
-    refusal = StoreRefused(
-        f"{association.peer} refused {instance.sop_instance_uid}: {in_words(status)}.",
-        status=status,
-        permanent=not describe(status).retry,
-    )
-    if not refusal.permanent:
-        raise refusal
-    progress.refused(item_id, refusal)
+        try:
+            while self.plan.queue:
+                with opener(self.settings, self.destination, self.plan.kinds, waiting) as channel:
+                    sender.run(channel, self.plan.queue, share=self.width)
+        except BaseException as error:
+            if not is_extra or not isinstance(error, PeerUnreachable | AssociationRejected):
+                progress.end(error)
+            raise

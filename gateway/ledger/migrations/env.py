@@ -2,11 +2,18 @@
 
 from alembic import context
 
-from gateway.ledger import accounts_schema
+from gateway.ledger import (  # noqa: F401 - their tables
+    accounts_schema,
+    deidentification_schema,
+    delivery_schema,
+    schema,
+    steps_schema,
+)
+from gateway.ledger.base import Base
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=accounts_schema.User.metadata,  # with the tables of schema, which it imports
+    target_metadata=Base.metadata,
     render_as_batch=True,  # SQLite alters a table by copying it
     transactional_ddl=True,
 )

@@ -6,10 +6,21 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from gateway.ledger.delivery_schema import Adapted
 from gateway.ledger.schema import Correction, Derived, Rejection, Study, Transfer, TransferItem
 from gateway.model import DerivedRole, ItemState
 
 _HELD = (ItemState.ACKNOWLEDGED, ItemState.COMMITTED)
+
+
+@dataclass(frozen=True)
+class Held:
+    """An instance as a destination has it: as made, or as adapted for it."""
+
+    derived_id: int
+    series_instance_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
 
 
 @dataclass(frozen=True)
@@ -21,7 +32,7 @@ class Outstanding:
 
     destination_id: int
     correction: Correction
-    instances: Sequence[Derived]
+    instances: Sequence[Held]
 
 
 def history(session: Session, study_id: int) -> list[Correction]:
@@ -53,6 +64,12 @@ def of_patient(session: Session, patient_id: str) -> list[Study]:
     )
 
 
+def count_of_patient(session: Session, patient_id: str) -> int:
+    """Return how many studies a patient has."""
+    query = select(func.count()).select_from(Study).where(Study.patient_id == patient_id)
+    return session.scalar(query) or 0
+
+
 def supersedes(session: Session, transfer: Transfer) -> bool:
     """Tell whether a transfer would deliver an identity that was corrected since."""
     latest = session.scalar(
@@ -67,9 +84,10 @@ def outstanding(session: Session, study_id: int) -> list[Outstanding]:
     if not corrections:
         return []
     rows = session.execute(
-        select(Transfer.destination_id, Derived)
+        select(Transfer.destination_id, Derived, Adapted)
         .join(TransferItem, TransferItem.derived_id == Derived.id)
         .join(Transfer, Transfer.id == TransferItem.transfer_id)
+        .join(Adapted, Adapted.id == TransferItem.adapted_id, isouter=True)
         .where(
             Derived.study_id == study_id,
             Derived.revision < corrections[-1].revision,
@@ -85,13 +103,19 @@ def outstanding(session: Session, study_id: int) -> list[Outstanding]:
             .where(Derived.study_id == study_id)
         ).tuples()
     )
-    found: dict[tuple[int, int], dict[int, Derived]] = {}
-    for destination_id, derived in rows:
+    found: dict[tuple[int, int], dict[str, Held]] = {}
+    for destination_id, derived, adapted in rows:
         if (destination_id, derived.id) not in done:
             ended = next(
                 at for at, one in enumerate(corrections) if one.revision > derived.revision
             )
-            found.setdefault((destination_id, ended), {})[derived.id] = derived
+            there = adapted or derived
+            found.setdefault((destination_id, ended), {})[there.sop_instance_uid] = Held(
+                derived.id,
+                there.series_instance_uid,
+                there.sop_class_uid,
+                there.sop_instance_uid,
+            )
     return [
         Outstanding(destination_id, corrections[ended], list(instances.values()))
         for (destination_id, ended), instances in found.items()

@@ -6,10 +6,18 @@ from datetime import datetime
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from gateway.ledger.queries import performed_steps
+from gateway.ledger.delivery_schema import Destination
+from gateway.ledger.queries import gates, performed_steps
 from gateway.ledger.queries.performed_steps import StepEvidence
-from gateway.ledger.schema import Commitment, Destination, Pack, Study, Transfer
-from gateway.model import AssociationOutcome, PackState, StudyState, TransferState
+from gateway.ledger.schema import Commitment, Pack, Study, Transfer
+from gateway.model import (
+    AssociationOutcome,
+    DestinationKind,
+    PackState,
+    StudyState,
+    TransferState,
+    Truth,
+)
 
 BATCH_MAX = 200
 """Rows handed out per question; the next sweep takes the rest."""
@@ -79,19 +87,57 @@ def studies(session: Session, now: datetime) -> list[int]:
 
 
 def transfers(session: Session, now: datetime) -> list[int]:
-    """Return the ids of transfers that are due, or whose worker went away."""
+    """Return the ids of transfers that are due, or whose worker went away.
+
+    Of each destination as many as it takes now; what comes first there is due the longest.
+    """
+    lost = session.scalars(
+        select(Transfer.id)
+        .where(
+            Transfer.state == TransferState.SENDING,
+            or_(Transfer.lease_until.is_(None), Transfer.lease_until <= now),
+        )
+        .limit(BATCH_MAX)
+    )
+    due = list(lost)
+    pending = (Transfer.state == TransferState.PENDING) & (Transfer.next_attempt_at <= now)
+    destinations = session.scalars(
+        select(Destination)
+        .where(Destination.id.in_(select(Transfer.destination_id).where(pending)))
+        .order_by(Destination.priority.desc(), Destination.id)
+    ).all()
+    for one in destinations:
+        room = min(gates.gate(session, one, now).free_count, BATCH_MAX)
+        due += session.scalars(
+            select(Transfer.id)
+            .where(pending, Transfer.destination_id == one.id)
+            .order_by(Transfer.next_attempt_at, Transfer.id)
+            .limit(room)
+        )
+    return due
+
+
+def verifications(session: Session, now: datetime) -> list[int]:
+    """Return the ids of transfers whose destination has to be asked what it holds.
+
+    Where commitment is asked for, that comes first, or has at least been tried.
+    """
+    tried = (
+        select(Commitment.id).where(Commitment.transfer_id == Transfer.id).exists()
+        | (Transfer.tries > 0)
+        | ~Destination.commitment
+        | (Destination.kind != DestinationKind.DIMSE)
+    )
     return list(
         session.scalars(
             select(Transfer.id)
             .join(Destination, Destination.id == Transfer.destination_id)
             .where(
-                or_(
-                    (Transfer.state == TransferState.PENDING)
-                    & (Transfer.next_attempt_at <= now)
-                    & Destination.enabled,
-                    (Transfer.state == TransferState.SENDING)
-                    & or_(Transfer.lease_until.is_(None), Transfer.lease_until <= now),
-                )
+                (Transfer.state == TransferState.COMMITTED)
+                | ((Transfer.state == TransferState.SENT) & tried),
+                Destination.green_at == Truth.VERIFIED,
+                Destination.enabled,
+                Transfer.next_attempt_at <= now,
             )
             .order_by(Transfer.next_attempt_at)
             .limit(BATCH_MAX)
@@ -120,6 +166,7 @@ def commitments(session: Session, *, now: datetime, asked_before: datetime) -> l
             .where(
                 Transfer.state == TransferState.SENT,
                 Destination.commitment,
+                Destination.kind == DestinationKind.DIMSE,
                 Destination.enabled,
                 Transfer.next_attempt_at <= now,
                 ~asked,

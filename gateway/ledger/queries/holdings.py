@@ -11,8 +11,9 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from gateway.ledger.delivery_schema import Destination
 from gateway.ledger.queries.narrowing import is_corrected
-from gateway.ledger.schema import Derived, Destination, Pack, Series, Study
+from gateway.ledger.schema import Derived, Pack, Series, Study
 from gateway.model import DerivedRole, PackState
 
 _DOCUMENTS = {

@@ -42,7 +42,6 @@ class Narrowing:
     dates: tuple[str, str] | None = None
     study_instance_uids: tuple[str, ...] = ()
     series_instance_uids: tuple[str, ...] = ()
-    sop_instance_uids: tuple[str, ...] = ()
 
 
 def study_ids(session: Session, narrowing: Narrowing, *, received: bool) -> list[int]:

@@ -29,12 +29,14 @@ def evidence(session: Session, study_instance_uid: str) -> StepEvidence:
     if StepState.IN_PROGRESS in steps.values():
         return StepEvidence.IN_PROGRESS
     done = [one for one, state in steps.items() if state is StepState.COMPLETED]
+    # Counted, not compared by UID: a step may name 100,000 instances, which nobody keeps. What
+    # several steps name of one series adds up.
     named = {
-        row.series_instance_uid: row.instance_count
+        row[0]: int(row[1])
         for row in session.execute(
-            select(PerformedSeries.series_instance_uid, PerformedSeries.instance_count).where(
-                PerformedSeries.step_id.in_(done), PerformedSeries.series_instance_uid != ""
-            )
+            select(PerformedSeries.series_instance_uid, func.sum(PerformedSeries.instance_count))
+            .where(PerformedSeries.step_id.in_(done), PerformedSeries.series_instance_uid != "")
+            .group_by(PerformedSeries.series_instance_uid)
         )
     }
     if not sum(named.values()):

@@ -1,18 +1,22 @@
 """Who may send and who receives."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from gateway.errors import NotFound
-from gateway.ledger.schema import Destination, Route, Source
+from gateway.ledger.delivery_schema import Destination, Route
+from gateway.ledger.schema import Source
 
 
 @dataclass(frozen=True)
 class RouteLine:
     source_ae_title: str | None  # None: every source
     destination_name: str
+    id: int = 0
+    conditions: Mapping[str, str] = field(default_factory=dict)
 
 
 def sources(session: Session) -> list[Source]:
@@ -46,10 +50,10 @@ def destination(session: Session, name: str) -> Destination:
 
 def routes(session: Session) -> list[RouteLine]:
     rows = session.execute(
-        select(Source.ae_title, Destination.name)
+        select(Source.ae_title, Destination.name, Route.id, Route.conditions)
         .select_from(Route)
         .join(Destination, Destination.id == Route.destination_id)
         .join(Source, Source.id == Route.source_id, isouter=True)
-        .order_by(Destination.name, Source.ae_title)
+        .order_by(Destination.name, Source.ae_title, Route.id)
     )
-    return [RouteLine(row.ae_title, row.name) for row in rows]
+    return [RouteLine(row.ae_title, row.name, row.id, row.conditions) for row in rows]

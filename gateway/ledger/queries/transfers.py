@@ -2,32 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from gateway.errors import NotFound
-from gateway.ledger.schema import (
-    Commitment,
-    Derived,
-    Destination,
-    Study,
-    Transfer,
-    TransferItem,
-)
-from gateway.model import DerivedRole, ItemState, TransferState
+from gateway.ledger.delivery_schema import Adapted, Destination
+from gateway.ledger.queries import gates
+from gateway.ledger.queries.gates import Gate
+from gateway.ledger.schema import Commitment, Derived, Study, Transfer, TransferItem
+from gateway.model import ItemState, TransferState, Truth, is_done
 
-DELIVERY_ORDER = (
-    DerivedRole.REJECTION_NOTE,  # the wrong patient's instances go before the right one's come
-    DerivedRole.KEY_OBJECTS,
-    DerivedRole.REPORT,
-    DerivedRole.CONTACT_SHEET,
-    DerivedRole.KEY_FRAME,
-    DerivedRole.PREVIEW,
-    DerivedRole.FRAMES,
-    DerivedRole.ORIGINAL,
-)
-_UNSENT = (ItemState.PENDING, ItemState.FAILED)
+_SIZE = func.coalesce(Adapted.size_bytes, Derived.size_bytes)
+_WHEN = {
+    Truth.SENT: TransferItem.sent_at,
+    Truth.ACKNOWLEDGED: TransferItem.acknowledged_at,
+    Truth.COMMITTED: TransferItem.committed_at,
+    Truth.VERIFIED: TransferItem.verified_at,
+}
 
 
 @dataclass(frozen=True)
@@ -39,6 +33,19 @@ class TransferLine:
     destination: Destination
     item_counts: dict[ItemState, int]
     size_bytes: int
+    truths: dict[Truth, int]  # how many items got how far at least, for each truth
+    waits_until: datetime | None = None  # when it goes on, as far as that is known
+    waits_for: str = ""  # what it waits for, if not for its own next attempt
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has come as far as its destination's policy asks."""
+        return is_done(self.transfer.state, self.destination.green_at)
+
+    @property
+    def wanted_count(self) -> int:
+        """Return how many items the destination gets."""
+        return self.item_count - self.item_counts.get(ItemState.LEFT_OUT, 0)
 
     @property
     def item_count(self) -> int:
@@ -54,6 +61,7 @@ class TransferLine:
 class ItemLine:
     item: TransferItem
     derived: Derived
+    adapted: Adapted | None = None
 
 
 def lines(
@@ -95,61 +103,25 @@ def line(session: Session, transfer_id: int) -> TransferLine:
 def items(session: Session, transfer_id: int) -> list[ItemLine]:
     """Return the items of a transfer in the order they are sent."""
     rows = session.execute(
-        select(TransferItem, Derived)
+        select(TransferItem, Derived, Adapted)
         .join(Derived, Derived.id == TransferItem.derived_id)
+        .join(Adapted, Adapted.id == TransferItem.adapted_id, isouter=True)
         .where(TransferItem.transfer_id == transfer_id)
         .order_by(TransferItem.id)
     )
-    return [ItemLine(item, derived) for item, derived in rows]
-
-
-def unsent(session: Session, transfer_id: int) -> list[int]:
-    """Return the ids of the items still to send, in the order they are sent.
-
-    The summary comes first: what a physician opens is there while the frames still travel.
-    """
-    order = case(
-        {role: rank for rank, role in enumerate(DELIVERY_ORDER)},
-        value=Derived.role,
-        else_=len(DELIVERY_ORDER),
-    )
-    return list(
-        session.scalars(
-            select(TransferItem.id)
-            .join(Derived, Derived.id == TransferItem.derived_id)
-            .where(TransferItem.transfer_id == transfer_id, TransferItem.state.in_(_UNSENT))
-            .order_by(order, Derived.number, TransferItem.id)
-        )
-    )
-
-
-def unsent_kinds(session: Session, transfer_id: int) -> list[tuple[str, str]]:
-    """Return each (SOP Class UID, Transfer Syntax UID) among the items still to send."""
-    rows = session.execute(
-        select(Derived.sop_class_uid, Derived.transfer_syntax_uid)
-        .join(TransferItem, TransferItem.derived_id == Derived.id)
-        .where(TransferItem.transfer_id == transfer_id, TransferItem.state.in_(_UNSENT))
-        .distinct()
-        .order_by(Derived.sop_class_uid, Derived.transfer_syntax_uid)
-    )
-    return [(row[0], row[1]) for row in rows]
-
-
-def derived_of_items(session: Session, item_ids: Sequence[int]) -> dict[int, Derived]:
-    """Return the instances of a page of items, by item id."""
-    rows = session.execute(
-        select(TransferItem.id, Derived)
-        .join(Derived, Derived.id == TransferItem.derived_id)
-        .where(TransferItem.id.in_(item_ids))
-    )
-    return {row[0]: row[1] for row in rows}
+    return [ItemLine(*row) for row in rows]
 
 
 def uncommitted(session: Session, transfer_id: int) -> list[tuple[str, str]]:
     """Return (SOP Class UID, SOP Instance UID) of what is acknowledged and not yet committed."""
     rows = session.execute(
-        select(Derived.sop_class_uid, Derived.sop_instance_uid)
-        .join(TransferItem, TransferItem.derived_id == Derived.id)
+        select(
+            func.coalesce(Adapted.sop_class_uid, Derived.sop_class_uid),
+            func.coalesce(Adapted.sop_instance_uid, Derived.sop_instance_uid),
+        )
+        .select_from(TransferItem)
+        .join(Derived, TransferItem.derived_id == Derived.id)
+        .join(Adapted, TransferItem.adapted_id == Adapted.id, isouter=True)
         .where(
             TransferItem.transfer_id == transfer_id,
             TransferItem.state == ItemState.ACKNOWLEDGED,
@@ -197,17 +169,24 @@ def _lines(
             TransferItem.transfer_id,
             TransferItem.state,
             func.count(),
-            func.sum(Derived.size_bytes),
+            func.sum(case((TransferItem.state == ItemState.LEFT_OUT, 0), else_=_SIZE)),
+            *(func.count(column) for column in _WHEN.values()),
         )
         .join(Derived, Derived.id == TransferItem.derived_id)
+        .join(Adapted, Adapted.id == TransferItem.adapted_id, isouter=True)
         .where(TransferItem.transfer_id.in_([transfer.id for transfer, _, _ in rows]))
         .group_by(TransferItem.transfer_id, TransferItem.state)
     )
     counts: dict[int, dict[ItemState, int]] = {}
     size_bytes: dict[int, int] = {}
-    for transfer_id, state, number, size in counted:
+    truths: dict[int, dict[Truth, int]] = {}
+    for transfer_id, state, number, size, *reached in counted:
         counts.setdefault(transfer_id, {})[state] = number
         size_bytes[transfer_id] = size_bytes.get(transfer_id, 0) + int(size or 0)
+        so_far = truths.setdefault(transfer_id, dict.fromkeys(_WHEN, 0))
+        for truth, count in zip(_WHEN, reached, strict=True):
+            so_far[truth] += count
+    waits = gates.gates(session, [destination for _, _, destination in rows], datetime.now(UTC))
     return [
         TransferLine(
             transfer=transfer,
@@ -215,6 +194,18 @@ def _lines(
             destination=destination,
             item_counts=counts.get(transfer.id, {}),
             size_bytes=size_bytes.get(transfer.id, 0),
+            truths=truths.get(transfer.id, dict.fromkeys(_WHEN, 0)),
+            **_waiting(transfer, waits[destination.id]),
         )
         for transfer, study, destination in rows
     ]
+
+
+def _waiting(transfer: Transfer, gate: Gate) -> dict[str, Any]:
+    """Return what a pending transfer waits for, and until when as far as that is known."""
+    if transfer.state is not TransferState.PENDING:
+        return {}
+    if gate.why and not gate.until:
+        return {"waits_for": gate.why}
+    until = max(transfer.next_attempt_at, gate.until or transfer.next_attempt_at)
+    return {"waits_until": until, "waits_for": gate.why}

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from gateway.errors import GatewayError, StaleTransition
 from gateway.ledger import events
+from gateway.ledger.delivery_schema import Adapted
 from gateway.ledger.schema import Commitment, Derived, Transfer, TransferItem
 from gateway.ledger.transitions import moves
 from gateway.model import ItemState, TransferState
@@ -21,6 +22,7 @@ not on the fourth: an operator is needed."""
 PAUSE_BASE_S, PAUSE_MAX_S = 60.0, 3600.0
 """Until instances that no report mentioned are asked about again; doubles with each report."""
 _UIDS_PER_QUERY = 1000
+_SENT_UID = func.coalesce(Adapted.sop_instance_uid, Derived.sop_instance_uid)
 
 
 def claim(session: Session, transfer_id: int, *, lease_s: float, now: datetime) -> int:
@@ -168,19 +170,26 @@ def _mark(
     named = sorted({*committed, *failed})
     for start in range(0, len(named), _UIDS_PER_QUERY):
         pairs = session.execute(
-            select(TransferItem, Derived.sop_instance_uid)
+            select(TransferItem, _SENT_UID)
             .join(Derived, Derived.id == TransferItem.derived_id)
+            .join(Adapted, Adapted.id == TransferItem.adapted_id, isouter=True)
             .where(
                 TransferItem.transfer_id == transfer_id,
-                Derived.sop_instance_uid.in_(named[start : start + _UIDS_PER_QUERY]),
+                _SENT_UID.in_(named[start : start + _UIDS_PER_QUERY]),
             )
         )
         for item, uid in pairs:
             if uid in failed:
-                item.state, item.reason = ItemState.PENDING, failed[uid][:400]
+                forget(item, failed[uid])
             elif item.state is ItemState.ACKNOWLEDGED:
                 item.state, item.committed_at = ItemState.COMMITTED, now
     session.flush()
+
+
+def forget(item: TransferItem, reason: str) -> None:
+    """Make an item one that is still to send: what was true of it at the destination is not."""
+    item.state, item.reason, item.status = ItemState.PENDING, reason[:400], None
+    item.sent_at = item.acknowledged_at = item.committed_at = item.verified_at = None
 
 
 def _send_again(session: Session, row: Transfer, failed: Mapping[str, str], now: datetime) -> None:
@@ -235,6 +244,9 @@ def _uncommitted_count(session: Session, transfer_id: int) -> int:
     query = (
         select(func.count())
         .select_from(TransferItem)
-        .where(TransferItem.transfer_id == transfer_id, TransferItem.state != ItemState.COMMITTED)
+        .where(
+            TransferItem.transfer_id == transfer_id,
+            TransferItem.state.not_in((ItemState.COMMITTED, ItemState.LEFT_OUT)),
+        )
     )
     return session.scalar(query) or 0

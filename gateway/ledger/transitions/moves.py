@@ -86,7 +86,7 @@ def move_transfer(
     changed = session.execute(
         update(Transfer)
         .where(Transfer.id == row.id, Transfer.state == from_state, Transfer.attempt == attempt)
-        .values(state=to_state, state_changed_at=now, **(values or {}))
+        .values(**{"state": to_state, "state_changed_at": now, "associations": 0, **(values or {})})
     )
     _one(changed, "transfer", row.id)
     session.refresh(row)

@@ -1,15 +1,21 @@
 """Who may send, who receives, and which way studies go."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from gateway import routing
 from gateway.errors import ConfigurationError, NotFound
 from gateway.ledger import events
-from gateway.ledger.schema import Destination, Route, Source, Study, Transfer
-from gateway.ledger.transitions import transfers
-from gateway.model import StudyState
+from gateway.ledger.delivery_schema import Capability, Destination, Route
+from gateway.ledger.schema import Source, Study, Transfer
+from gateway.ledger.transitions import planning
+from gateway.model import DestinationKind, StudyState, Truth
+from gateway.profile import FIELDS, NOT_AN_AE_TITLE, check, is_ae_title
+
+NAME_MAX = 64
 
 
 def add_source(
@@ -87,36 +93,28 @@ def add_destination(
     session: Session,
     name: str,
     *,
-    ae_title: str,
-    host: str,
-    port: int,
     now: datetime,
     actor: str,
-    commitment: bool = True,
     route_all: bool = False,
+    **profile: object,
 ) -> int:
     """Add a destination; route_all: studies of every source go there.
 
-    Raises ConfigurationError for a known name, an illegal AE title, host or port.
+    profile: fields of gateway.profile.Profile. Without Storage Commitment and unless said
+    otherwise, a delivery there is done when it is acknowledged.
+    Raises ConfigurationError for a known name or a bad profile.
     """
-    check_ae_title(ae_title)
-    if not name.strip() or not host.strip() or not 1 <= port <= 65535:
-        raise ConfigurationError("A destination needs a name, a host and a port of 1 to 65535.")
+    if not name.strip() or len(name) > NAME_MAX:
+        raise ConfigurationError(f"A destination needs a name of up to {NAME_MAX} characters.")
     if session.scalar(select(Destination.id).where(Destination.name == name)):
         raise ConfigurationError(f"The destination {name} exists already.")
-    row = Destination(
-        name=name, ae_title=ae_title, host=host, port=port, commitment=commitment, created_at=now
-    )
+    wanted = check(_weakened(profile, profile))
+    row = Destination(name=name, created_at=now, **wanted.model_dump())
     session.add(row)
     session.flush()
+    where = wanted.base_url or f"{wanted.ae_title} at {wanted.host}:{wanted.port}"
     events.append(
-        session,
-        "destination",
-        row.id,
-        "added",
-        now=now,
-        actor=actor,
-        detail=f"{name}: {ae_title} at {host}:{port}",
+        session, "destination", row.id, "added", now=now, actor=actor, detail=f"{name}: {where}"
     )
     if route_all:
         add_route(session, name, now=now, actor=actor)
@@ -124,33 +122,22 @@ def add_destination(
 
 
 def edit_destination(
-    session: Session,
-    name: str,
-    *,
-    now: datetime,
-    actor: str,
-    ae_title: str | None = None,
-    host: str | None = None,
-    port: int | None = None,
-    commitment: bool | None = None,
-    enabled: bool | None = None,
+    session: Session, name: str, *, now: datetime, actor: str, **changes: object
 ) -> None:
-    """Change the given columns of a destination."""
+    """Change the given fields of a destination's profile; None leaves a field as it is.
+
+    Raises ConfigurationError if the profile would not hold together.
+    """
     row = destination(session, name)
-    if ae_title is not None:
-        check_ae_title(ae_title)
-    if port is not None and not 1 <= port <= 65535:
-        raise ConfigurationError("A port is 1 to 65535.")
-    changes = {
-        "ae_title": ae_title,
-        "host": host,
-        "port": port,
-        "commitment": commitment,
-        "enabled": enabled,
-    }
     given = {key: value for key, value in changes.items() if value is not None}
-    for key, value in given.items():
+    before = {field: getattr(row, field) for field in FIELDS}
+    wanted = check(_weakened({**before, **given}, given)).model_dump()
+    for key, value in wanted.items():
         setattr(row, key, value)
+    if wanted["ae_title"] != before["ae_title"] or wanted["host"] != before["host"]:
+        row.probed_at, row.probe_detail = None, ""  # what the other one could says nothing
+        session.execute(delete(Capability).where(Capability.destination_id == row.id))
+    changed = {key: value for key, value in wanted.items() if value != before[key]}
     events.append(
         session,
         "destination",
@@ -158,8 +145,18 @@ def edit_destination(
         "edited",
         now=now,
         actor=actor,
-        detail=", ".join(f"{key}={value}" for key, value in given.items()),
+        detail=", ".join(f"{key}={value}" for key, value in changed.items()),
     )
+
+
+def _weakened(profile: Mapping[str, object], given: Mapping[str, object]) -> dict[str, object]:
+    """Let what a delivery has to reach follow from whether commitment is asked for."""
+    dicomweb = profile.get("kind") == DestinationKind.DICOMWEB
+    asked = profile.get("commitment", True) not in (False, "false", "no", "0") and not dicomweb
+    said = profile.get("green_at", Truth.COMMITTED)
+    if "green_at" in given or (said == Truth.COMMITTED) is asked or said == Truth.VERIFIED:
+        return dict(profile)
+    return {**profile, "green_at": Truth.COMMITTED if asked else Truth.ACKNOWLEDGED}
 
 
 def remove_destination(session: Session, name: str, *, now: datetime, actor: str) -> None:
@@ -181,33 +178,24 @@ def add_route(
     now: datetime,
     actor: str,
     source_ae_title: str | None = None,
-) -> None:
-    """Send studies of a source (None: of every source) to a destination from now on."""
+    conditions: Mapping[str, str] | None = None,
+) -> int:
+    """Send studies of a source (None: of every source) to a destination from now on.
+
+    conditions: see gateway.routing.check. Raises NotFound, ConfigurationError.
+    """
     target = destination(session, destination_name)
-    source_id: int | None = None
-    if source_ae_title is not None:
-        source_id = session.scalar(select(Source.id).where(Source.ae_title == source_ae_title))
-        if source_id is None:
-            raise NotFound(f"There is no source {source_ae_title}.")
-    known = session.scalar(
-        select(Route.id).where(
-            Route.destination_id == target.id,
-            Route.source_id.is_(None) if source_id is None else Route.source_id == source_id,
-        )
-    )
-    if known is not None:
-        raise ConfigurationError("This route exists already.")
-    session.add(Route(source_id=source_id, destination_id=target.id, created_at=now))
+    source_id = None if source_ae_title is None else _source_id(session, source_ae_title)
+    checked = routing.check(conditions or {})
+    for known in _routes(session, target.id, source_id):
+        if known.conditions == checked:
+            raise ConfigurationError("This route exists already.")
+    row = Route(source_id=source_id, destination_id=target.id, conditions=checked, created_at=now)
+    session.add(row)
     session.flush()
-    events.append(
-        session,
-        "route",
-        target.id,
-        "added",
-        now=now,
-        actor=actor,
-        detail=f"{source_ae_title or 'any source'} to {destination_name}",
-    )
+    detail = _in_words(source_ae_title, destination_name, checked)
+    events.append(session, "route", target.id, "added", now=now, actor=actor, detail=detail)
+    return row.id
 
 
 def remove_route(
@@ -217,29 +205,45 @@ def remove_route(
     now: datetime,
     actor: str,
     source_ae_title: str | None = None,
+    route_id: int | None = None,
 ) -> None:
+    """Remove a route: the one with this id, or every one from this source. Raises NotFound."""
     target = destination(session, destination_name)
-    source_id = None
-    if source_ae_title is not None:
-        source_id = session.scalar(select(Source.id).where(Source.ae_title == source_ae_title))
-    row = session.scalar(
-        select(Route).where(
-            Route.destination_id == target.id,
-            Route.source_id.is_(None) if source_ae_title is None else Route.source_id == source_id,
+    source_id = None if source_ae_title is None else _source_id(session, source_ae_title)
+    if route_id is not None:
+        rows = list(session.scalars(select(Route).where(Route.id == route_id)))
+    else:
+        rows = _routes(session, target.id, source_id)
+    if not rows:
+        raise NotFound("There is no such route.")
+    for row in rows:
+        session.delete(row)
+        detail = _in_words(source_ae_title, destination_name, row.conditions)
+        events.append(session, "route", target.id, "removed", now=now, actor=actor, detail=detail)
+
+
+def _source_id(session: Session, ae_title: str) -> int:
+    source_id = session.scalar(select(Source.id).where(Source.ae_title == ae_title))
+    if source_id is None:
+        raise NotFound(f"There is no source {ae_title}.")
+    return source_id
+
+
+def _routes(session: Session, destination_id: int, source_id: int | None) -> list[Route]:
+    return list(
+        session.scalars(
+            select(Route).where(
+                Route.destination_id == destination_id,
+                Route.source_id.is_(None) if source_id is None else Route.source_id == source_id,
+            )
         )
     )
-    if row is None:
-        raise NotFound("There is no such route.")
-    session.delete(row)
-    events.append(
-        session,
-        "route",
-        target.id,
-        "removed",
-        now=now,
-        actor=actor,
-        detail=f"{source_ae_title or 'any source'} to {destination_name}",
-    )
+
+
+def _in_words(source: str | None, destination_name: str, conditions: Mapping[str, str]) -> str:
+    # Patterns may name a patient; events hold no patient data.
+    where = f" where {', '.join(conditions)} match" if conditions else ""
+    return f"{source or 'any source'} to {destination_name}{where}"
 
 
 def record_echo(session: Session, name: str, *, ok: bool, detail: str, now: datetime) -> None:
@@ -256,7 +260,7 @@ def send_now(
     if study is None or study.state is not StudyState.READY:
         raise NotFound(f"There is no ready study {study_id}.")
     target = destination(session, destination_name)
-    return transfers.plan_one(session, study, target.id, now=now, actor=actor)
+    return planning.plan_one(session, study, target.id, now=now, actor=actor)
 
 
 def destination(session: Session, name: str) -> Destination:
@@ -269,14 +273,5 @@ def destination(session: Session, name: str) -> Destination:
 
 def check_ae_title(ae_title: str) -> None:
     """Raise ConfigurationError unless it is 1 to 16 printable ASCII characters (PS3.5 6.2, AE)."""
-    legal = (
-        ae_title.isascii()
-        and ae_title.isprintable()
-        and "\\" not in ae_title
-        and ae_title.strip() == ae_title
-        and 1 <= len(ae_title) <= 16
-    )
-    if not legal:
-        raise ConfigurationError(
-            f"{ae_title!r} is not an AE title: 1 to 16 printable ASCII characters, no backslash."
-        )
+    if not is_ae_title(ae_title):
+        raise ConfigurationError(NOT_AN_AE_TITLE.format(ae_title) + ".")

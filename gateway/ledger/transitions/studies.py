@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from gateway.errors import GatewayError, StaleTransition, TransitionRefused
 from gateway.ledger.schema import Derived, KeyFrame, Pack, Study
-from gateway.ledger.transitions import moves, transfers
+from gateway.ledger.transitions import moves, planning
 from gateway.ledger.transitions.landmarks import FoundLandmark
 from gateway.ledger.transitions.landmarks import record as record_landmarks
 from gateway.model import (
@@ -227,7 +227,7 @@ def finish_summary(
         },
         detail=_summarised(len(chosen), promises or {}),
     )
-    transfers.plan(session, row, now=now)
+    planning.plan(session, row, now=now)
 
 
 def _summarised(key_frame_count: int, promises: Mapping[str, Any]) -> str:

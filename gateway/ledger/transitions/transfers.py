@@ -5,129 +5,30 @@ How it becomes committed is in commitments.py.
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from gateway.errors import GatewayError, StaleTransition, TransitionRefused
-from gateway.ledger import events
-from gateway.ledger.queries import corrections
-from gateway.ledger.schema import (
-    Derived,
-    Destination,
-    Route,
-    Source,
-    Study,
-    Transfer,
-    TransferItem,
+from gateway.errors import (
+    AssociationRejected,
+    GatewayError,
+    PeerUnreachable,
+    Postponed,
+    StaleTransition,
+    TransitionRefused,
 )
-from gateway.ledger.transitions import moves
-from gateway.model import Claim, ItemState, TransferState
+from gateway.ledger import events
+from gateway.ledger.delivery_schema import Adapted, Destination
+from gateway.ledger.queries import corrections, gates, outgoing
+from gateway.ledger.schema import Derived, Transfer, TransferItem
+from gateway.ledger.transitions import breakers, moves
+from gateway.model import Claim, Contents, ItemState, TransferState
 
 CORRECTED = "The identity of the study was corrected: send the corrected revision instead."
-
-
-def plan(session: Session, study: Study, *, now: datetime) -> None:
-    """Plan a transfer of the current revision to every Destination its Routes name.
-
-    Transfers of older revisions that have not begun are cancelled: the new one covers them.
-    A Destination that has to take instances back gets the note, and what replaces them, too.
-    """
-    for destination_id in sorted({*_routed(session, study), *_owed(session, study)}):
-        for old in session.scalars(
-            select(Transfer).where(
-                Transfer.study_id == study.id,
-                Transfer.destination_id == destination_id,
-                Transfer.revision < study.revision,
-                Transfer.state.in_((TransferState.PENDING, TransferState.PAUSED)),
-            )
-        ):
-            moves.move_transfer(
-                session,
-                old,
-                TransferState.CANCELLED,
-                "superseded",
-                now=now,
-                values={"reason": f"Superseded by revision {study.revision}."},
-            )
-        plan_one(session, study, destination_id, now=now)
-
-
-def plan_one(
-    session: Session,
-    study: Study,
-    destination_id: int,
-    *,
-    now: datetime,
-    actor: str = "gateway",
-) -> int:
-    """Plan one transfer unless it is planned already; returns its id.
-
-    What the destination acknowledged in an earlier transfer is not sent again.
-    """
-    existing = session.scalar(
-        select(Transfer.id).where(
-            Transfer.study_id == study.id,
-            Transfer.revision == study.revision,
-            Transfer.destination_id == destination_id,
-        )
-    )
-    if existing is not None:
-        return existing
-    transfer = Transfer(
-        study_id=study.id,
-        revision=study.revision,
-        destination_id=destination_id,
-        state=TransferState.PENDING,
-        next_attempt_at=now,
-        created_at=now,
-        state_changed_at=now,
-    )
-    session.add(transfer)
-    session.flush()
-    had = {
-        item.derived_id: item
-        for item in session.scalars(
-            select(TransferItem)
-            .join(Transfer, Transfer.id == TransferItem.transfer_id)
-            .where(
-                Transfer.study_id == study.id,
-                Transfer.destination_id == destination_id,
-                TransferItem.state.in_((ItemState.ACKNOWLEDGED, ItemState.COMMITTED)),
-            )
-        )
-    }
-    for derived_id in session.scalars(
-        select(Derived.id)
-        .where(
-            Derived.study_id == study.id,
-            Derived.superseded_in.is_(None),
-            or_(Derived.destination_id.is_(None), Derived.destination_id == destination_id),
-        )
-        .order_by(Derived.id)
-    ):
-        known = had.get(derived_id)
-        session.add(
-            TransferItem(
-                transfer_id=transfer.id,
-                derived_id=derived_id,
-                state=ItemState.ACKNOWLEDGED if known else ItemState.PENDING,
-                status=known.status if known else None,
-                acknowledged_at=known.acknowledged_at if known else None,
-            )
-        )
-    events.append(
-        session,
-        "transfer",
-        transfer.id,
-        "planned",
-        now=now,
-        study_id=study.id,
-        to_state=TransferState.PENDING,
-        detail=f"to destination {destination_id}",
-        actor=actor,
-    )
-    return transfer.id
+UNREACHABLE_MAX = timedelta(days=14)
+"""A destination that is away that long is somebody's to look after."""
+_SUMMARY_IS_THERE = "The summary is delivered; the rest follows in the time window."
 
 
 def claim(
@@ -135,8 +36,9 @@ def claim(
 ) -> Claim | None:
     """Take the lease on a due transfer, or reclaim one whose worker went away.
 
-    Returns None, and fails the transfer, when its tries are spent; and cancels it if the
-    identity it would deliver was corrected since. Raises StaleTransition if it is not due.
+    Returns None, and fails the transfer, when its tries are spent; cancels it if the identity
+    it would deliver was corrected since; and lets it wait if only its rest is due off-peak.
+    Raises StaleTransition if it is not due, or its destination takes none now.
     """
     row = moves.transfer(session, transfer_id)
     if row.state in (TransferState.PENDING, TransferState.SENDING) and corrections.supersedes(
@@ -147,20 +49,16 @@ def claim(
             values={"lease_until": None, "reason": CORRECTED},
         )  # fmt: skip
         return None
-    if row.state is TransferState.SENDING and (row.lease_until is None or row.lease_until <= now):
-        if row.tries >= attempts_max:
-            _fail(session, row, f"Given up after {row.tries} attempts.", row.remedy, now)
-            return None
-        moves.move_transfer(
-            session,
-            row,
-            TransferState.PENDING,
-            "lease-expired",
-            now=now,
-            values={"attempt": row.attempt + 1, "lease_until": None, "next_attempt_at": now},
-        )
+    reclaimed = row.state is TransferState.SENDING
+    if reclaimed and not _reclaim(session, row, attempts_max=attempts_max, now=now):
+        return None
     if row.state is not TransferState.PENDING or row.next_attempt_at > now:
         raise StaleTransition(f"The transfer {transfer_id} is not due.")
+    destination = _locked(session, row.destination_id)
+    if not reclaimed and gates.gate(session, destination, now).free_count == 0:
+        raise StaleTransition(f"The transfer {transfer_id} has to wait for its destination.")
+    if _only_bulk_out_of_window(session, row, destination, now):
+        return None
     until = now + timedelta(seconds=lease_s)
     moves.move_transfer(
         session,
@@ -168,10 +66,64 @@ def claim(
         TransferState.SENDING,
         "claimed",
         now=now,
-        values={"attempt": row.attempt + 1, "tries": row.tries + 1, "lease_until": until},
+        values={
+            "attempt": row.attempt + 1,
+            "tries": row.tries + 1,
+            "lease_until": until,
+            "associations": _width(session, row, destination),
+        },
         detail=f"attempt {row.tries + 1}",
     )
+    breakers.try_one(session, destination.id, now=now)
     return Claim(transfer_id, row.attempt, until)
+
+
+def _reclaim(session: Session, row: Transfer, *, attempts_max: int, now: datetime) -> bool:
+    """Take a transfer back from a worker that went away; tells whether it may go on."""
+    if row.lease_until is not None and row.lease_until > now:
+        raise StaleTransition(f"The transfer {row.id} is not due.")
+    if row.tries >= attempts_max:
+        _fail(session, row, f"Given up after {row.tries} attempts.", row.remedy, now)
+        return False
+    moves.move_transfer(
+        session,
+        row,
+        TransferState.PENDING,
+        "lease-expired",
+        now=now,
+        values={"attempt": row.attempt + 1, "lease_until": None, "next_attempt_at": now},
+    )
+    return bool(
+        session.scalar(select(Destination.enabled).where(Destination.id == row.destination_id))
+    )
+
+
+def _locked(session: Session, destination_id: int) -> Destination:
+    """Return the destination; two sweeps must not both take its last association."""
+    return session.scalars(
+        select(Destination)
+        .where(Destination.id == destination_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one()
+
+
+def _width(session: Session, row: Transfer, destination: Destination) -> int:
+    """Return how many associations it may open: all but one, kept free for the next study."""
+    used = gates.associations_in_use(session, destination.id, but_transfer_id=row.id)
+    return max(1, destination.associations_max - used - 1)
+
+
+def _only_bulk_out_of_window(
+    session: Session, row: Transfer, destination: Destination, now: datetime
+) -> bool:
+    if destination.contents is not Contents.SUMMARY_FIRST:
+        return False
+    opens = gates.window_from(destination, now)
+    if opens <= now or outgoing.unsent(session, row.id, bulk=False):
+        return False
+    row.next_attempt_at, row.reason, row.remedy = opens, _SUMMARY_IS_THERE, ""
+    return True
 
 
 def holding(session: Session, transfer_id: int, attempt: int) -> Transfer:
@@ -180,6 +132,16 @@ def holding(session: Session, transfer_id: int, attempt: int) -> Transfer:
     if row.state is not TransferState.SENDING or row.attempt != attempt:
         raise StaleTransition(f"The claim {attempt} on transfer {transfer_id} is no longer valid.")
     return row
+
+
+def wanted(session: Session, transfer_id: int, attempt: int, *, now: datetime) -> None:
+    """Raise StaleTransition if the claim is lost, Postponed if its destination is paused."""
+    row = holding(session, transfer_id, attempt)
+    enabled = session.scalar(
+        select(Destination.enabled).where(Destination.id == row.destination_id)
+    )
+    if not enabled:
+        raise Postponed("The destination was paused.", until=now)
 
 
 def renew(
@@ -208,7 +170,30 @@ def acknowledge_items(
     session.execute(
         update(TransferItem)
         .where(TransferItem.id.in_(item_ids), TransferItem.transfer_id == transfer_id)
-        .values(state=ItemState.ACKNOWLEDGED, status=status, reason="", acknowledged_at=now)
+        .values(**_acknowledged(status, now))
+    )
+    breakers.succeeded(session, row.destination_id, now=now)
+
+
+def _acknowledged(status: int, now: datetime) -> dict[str, Any]:
+    return {
+        "state": ItemState.ACKNOWLEDGED,
+        "status": status,
+        "reason": "",
+        "sent_at": now,
+        "acknowledged_at": now,
+    }
+
+
+def note_sent(
+    session: Session, transfer_id: int, attempt: int, item_id: int, *, now: datetime
+) -> None:
+    """Record that all of an instance left, and that no answer came."""
+    holding(session, transfer_id, attempt)
+    session.execute(
+        update(TransferItem)
+        .where(TransferItem.id == item_id, TransferItem.transfer_id == transfer_id)
+        .values(sent_at=now, reason="Sent, and not answered: it is sent again as it is.")
     )
 
 
@@ -226,7 +211,7 @@ def note_late_acknowledgements(
             TransferItem.transfer_id == transfer_id,
             TransferItem.state.in_((ItemState.PENDING, ItemState.FAILED)),
         )
-        .values(state=ItemState.ACKNOWLEDGED, status=status, reason="", acknowledged_at=now)
+        .values(**_acknowledged(status, now))
     )
 
 
@@ -248,8 +233,13 @@ def refuse_item(
     )
 
 
-def note_checked(session: Session, derived_id: int, *, now: datetime) -> None:
+def note_checked(
+    session: Session, derived_id: int, adapted_id: int | None = None, *, now: datetime
+) -> None:
     """Record that an instance passed the preflight: its bytes never change, so once is enough."""
+    if adapted_id is not None:
+        session.execute(update(Adapted).where(Adapted.id == adapted_id).values(checked_at=now))
+        return
     session.execute(update(Derived).where(Derived.id == derived_id).values(checked_at=now))
 
 
@@ -276,27 +266,49 @@ def send_failed(
     retry_after_s: float,
     now: datetime,
 ) -> None:
-    """Record a failed attempt: pending again after a pause, or failed."""
+    """Record a failed attempt: pending again after a pause, or failed.
+
+    A destination that cannot be reached is not the transfer's fault: it waits with the
+    destination's breaker, for UNREACHABLE_MAX from when it was planned.
+    """
     row = holding(session, transfer_id, attempt)
+    if isinstance(error, Postponed):
+        _postpone(session, row, error, error.until, now, tries=0)
+        return
+    if breakers.counts(error) and row.tries > 0:  # tries is 0 after progress
+        breakers.failed(session, row.destination_id, error, pause_s=retry_after_s, now=now)
+    its_own = not isinstance(error, PeerUnreachable | AssociationRejected)
     if error.permanent:
         _fail(session, row, str(error), error.remedy, now)
-    elif row.tries >= attempts_max:
+    elif its_own and row.tries >= attempts_max:
         _fail(session, row, f"{error} Given up after {row.tries} attempts.", error.remedy, now)
+    elif not its_own and now - row.created_at >= UNREACHABLE_MAX:
+        waited = f"{error} Given up after {UNREACHABLE_MAX.days} days."
+        _fail(session, row, waited, error.remedy, now)
     else:
-        moves.move_transfer(
-            session,
-            row,
-            TransferState.PENDING,
-            "postponed",
-            now=now,
-            values={
-                "lease_until": None,
-                "next_attempt_at": now + timedelta(seconds=retry_after_s),
-                "reason": str(error),
-                "remedy": error.remedy,
-            },
-            detail=f"{error} Tried again in {retry_after_s:.0f} s.",
-        )
+        tries = row.tries if its_own else max(0, row.tries - 1)
+        _postpone(session, row, error, now + timedelta(seconds=retry_after_s), now, tries=tries)
+
+
+def _postpone(
+    session: Session, row: Transfer, error: GatewayError, until: datetime, now: datetime, *,
+    tries: int,
+) -> None:  # fmt: skip
+    moves.move_transfer(
+        session,
+        row,
+        TransferState.PENDING,
+        "postponed",
+        now=now,
+        values={
+            "lease_until": None,
+            "next_attempt_at": until,
+            "tries": tries,
+            "reason": str(error),
+            "remedy": error.remedy,
+        },
+        detail=f"{error} Goes on in {max(0.0, (until - now).total_seconds()):.0f} s.",
+    )
 
 
 def retry(session: Session, transfer_id: int, *, now: datetime, actor: str) -> None:
@@ -333,7 +345,7 @@ def pause(session: Session, transfer_id: int, *, now: datetime, actor: str) -> N
         "paused",
         now=now,
         actor=actor,
-        values={"reason": f"Paused by {actor}."},
+        values={"lease_until": None, "reason": f"Paused by {actor}."},
     )
 
 
@@ -348,32 +360,6 @@ def cancel(session: Session, transfer_id: int, *, now: datetime, actor: str) -> 
         actor=actor,
         values={"lease_until": None, "reason": f"Cancelled by {actor}."},
     )
-
-
-def _routed(session: Session, study: Study) -> list[int]:
-    source_id = session.scalar(select(Source.id).where(Source.ae_title == study.calling_ae_title))
-    return list(
-        session.scalars(
-            select(Destination.id)
-            .join(Route, Route.destination_id == Destination.id)
-            .where(
-                (Route.source_id.is_(None)) | (Route.source_id == source_id),
-                Destination.enabled,
-            )
-            .distinct()
-            .order_by(Destination.id)
-        )
-    )
-
-
-def _owed(session: Session, study: Study) -> list[int]:
-    """Return the destinations there are rejection notes for."""
-    rows = session.scalars(
-        select(Derived.destination_id)
-        .where(Derived.study_id == study.id, Derived.destination_id.is_not(None))
-        .distinct()
-    )
-    return [one for one in rows if one is not None]
 
 
 def _fail(session: Session, row: Transfer, reason: str, remedy: str, now: datetime) -> None:
