@@ -1,16 +1,16 @@
 """Correcting whose study it is, from the console and the command line alike."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from gateway.dicom import correction, identity
 from gateway.dicom.correction import CorrectedIdentity
 from gateway.errors import ConfigurationError, NotFound
-from gateway.ledger.engine import Ledger
+from gateway.ledger.engine import Ledger, Session
 from gateway.ledger.queries import corrections as queries
 from gateway.ledger.queries import studies
-from gateway.ledger.schema import Correction, Study
+from gateway.ledger.schema import Study
 from gateway.ledger.transitions import corrections as transitions
 
 REASON_LENGTH_MIN = 3
@@ -42,13 +42,7 @@ def correct_study(
     warrant.check()
     with ledger.transaction() as session:
         study = studies.get(session, study_id)
-        corrected = _corrected(study, queries.history(session, study_id), wanted, tenant, warrant)
-        transitions.correct(
-            session, study_id, attributes=corrected.attributes, changes=corrected.changes,
-            delivered_uid=corrected.study_instance_uid, reason=warrant.reason.strip(),
-            now=warrant.at, actor=warrant.actor,
-        )  # fmt: skip
-    return sorted(corrected.changes)
+        return sorted(_correct(session, study, wanted, tenant, warrant).changes)
 
 
 def merge_patient(
@@ -58,9 +52,14 @@ def merge_patient(
 
     Name, birth date and sex become those of the other patient's latest study here, if there is
     one. All in one transaction: either every study goes over, or none.
-    Raises NotFound if the first patient has no study, and what correct_study raises.
+    Raises NotFound if the first patient has no study, and what correct_study raises. Studies
+    without a Patient ID are no one patient's: they are corrected one by one.
     """
     warrant.check()
+    if not from_patient_id:
+        raise ConfigurationError(
+            "Studies without a Patient ID may be of different patients: correct each by itself."
+        )
     if from_patient_id == into_patient_id:
         raise ConfigurationError("These are the same Patient ID.")
     with ledger.transaction() as session:
@@ -72,29 +71,26 @@ def merge_patient(
             said = identity.as_dataset(other.attributes)
             wanted |= {keyword: str(said.get(keyword) or "") for keyword in _OF_THE_PATIENT}
         for study in found:
-            earlier = queries.history(session, study.id)
-            corrected = _corrected(study, earlier, wanted, tenant, warrant)
-            transitions.correct(
-                session, study.id, attributes=corrected.attributes, changes=corrected.changes,
-                delivered_uid=corrected.study_instance_uid, reason=warrant.reason.strip(),
-                now=warrant.at, actor=warrant.actor,
-            )  # fmt: skip
+            _correct(session, study, wanted, tenant, warrant)
     return len(found)
 
 
-def _corrected(
-    study: Study,
-    earlier: Sequence[Correction],
-    wanted: Mapping[str, str],
-    tenant: str,
-    warrant: Warrant,
+def _correct(
+    session: Session, study: Study, wanted: Mapping[str, str], tenant: str, warrant: Warrant
 ) -> CorrectedIdentity:
+    earlier = queries.history(session, study.id)
     first = earlier[0].attributes_before if earlier else study.attributes
     received_id = str(identity.as_dataset(first).get("PatientID") or "")
-    return correction.correct(
+    corrected = correction.correct(
         study.attributes,
         wanted,
         received=(study.study_instance_uid, received_id),
         tenant=tenant,
         at=warrant.at,
     )
+    transitions.correct(
+        session, study.id, attributes=corrected.attributes, changes=corrected.changes,
+        delivered_uid=corrected.study_instance_uid, reason=warrant.reason.strip(),
+        now=warrant.at, actor=warrant.actor,
+    )  # fmt: skip
+    return corrected

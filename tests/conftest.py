@@ -30,6 +30,14 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    _keep_bytecode()
+
+
+def _keep_bytecode() -> None:
+    """Where no bytecode may lie beside the sources, keep it in pytest's cache for the programs
+    that tests start: most of them live shorter than compiling what they import takes."""
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+        os.environ.setdefault("PYTHONPYCACHEPREFIX", str(ROOT / ".pytest_cache" / "bytecode"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

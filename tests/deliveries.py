@@ -1,8 +1,6 @@
 """Builders of transfers for tests: a ready study, its files on disk, planned for one peer."""
 
-import functools
 import hashlib
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,7 +8,6 @@ from pathlib import Path
 
 from gateway.dicom.part10 import encode_file_meta
 from gateway.dicom.storage_classes import JPEG_BASELINE, VL_ENDOSCOPIC
-from gateway.ledger import migrate
 from gateway.ledger.engine import Ledger
 from gateway.ledger.queries import transfers as queries
 from gateway.ledger.schema import Derived, Transfer, TransferItem
@@ -25,6 +22,7 @@ from gateway.model import (
     StudyIdentity,
 )
 from gateway.settings import Settings
+from tests import ledgers
 from tests.instances import SERIES_UID, STUDY_UID, frame
 
 
@@ -116,9 +114,7 @@ def make_delivery(
     checked: as if they had passed the preflight, which wants more of them than tests of sending.
     """
     chosen = Settings(home=home, **settings)
-    home.mkdir(exist_ok=True)
-    (home / "ledger.sqlite").write_bytes(_empty_ledger())
-    ledger = Ledger(chosen.ledger_url)
+    ledger = ledgers.in_home(home)
     recorded = [_write(home, made) for made in instances]
     with ledger.transaction() as session:
         registry.add_destination(
@@ -164,17 +160,6 @@ def add_acknowledged(delivery: Delivery, count: int) -> None:
             )
             for row in rows
         )
-
-
-@functools.cache
-def _empty_ledger() -> bytes:
-    """Return a migrated SQLite ledger: migrating takes longer than most tests that need one."""
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "ledger.sqlite"
-        ledger = Ledger(f"sqlite:///{path}")
-        migrate.upgrade(ledger)
-        ledger.dispose()
-        return path.read_bytes()
 
 
 def _write(home: Path, made: Made) -> DerivedInstance:

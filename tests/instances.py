@@ -11,6 +11,7 @@ from pydicom.encaps import encapsulate
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 
+from gateway.dicom import part10
 from gateway.dicom.storage_classes import JPEG_BASELINE, VL_ENDOSCOPIC
 
 STUDY_UID, SERIES_UID = "1.2.826.0.1.3680043.9.7433.1", "1.2.826.0.1.3680043.9.7433.1.1"
@@ -64,7 +65,21 @@ def encoded(ds: Dataset) -> bytes:
 
 
 def frame(number: int, **changes: object) -> bytes:
-    return encoded(data_set(number, **changes))
+    return encoded(data_set(number, **changes)) if changes else _plain_frame(number)
+
+
+@functools.cache
+def _plain_frame(number: int) -> bytes:
+    return encoded(data_set(number))
+
+
+def part10_frame(number: int) -> bytes:
+    """Return a frame as a Part 10 file, as a pack has it."""
+    meta = part10.encode_file_meta(
+        sop_class_uid=VL_ENDOSCOPIC, sop_instance_uid=f"{SERIES_UID}.{number}",
+        transfer_syntax_uid=JPEG_BASELINE, source_ae_title="WS",
+    )  # fmt: skip
+    return meta + frame(number)
 
 
 def store_command(

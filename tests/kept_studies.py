@@ -9,7 +9,6 @@ from pydicom import Dataset
 
 from gateway.dicom import identity, part10
 from gateway.dicom.storage_classes import JPEG_BASELINE
-from gateway.ledger import migrate
 from gateway.ledger.engine import Ledger
 from gateway.ledger.queries import studies as queries
 from gateway.ledger.schema import Derived, Quarantine, Study
@@ -19,12 +18,30 @@ from gateway.packs import index as pack_index
 from gateway.packs import tar
 from gateway.packs.writer import PackWriter
 from gateway.settings import Settings
+from tests import ledgers
 from tests.instances import encoded
 from workers.wrapping import wrap
 
 
 def clock() -> datetime:
     return datetime.now(UTC)
+
+
+class Killed(BaseException):
+    """Stands for a process that ends between two frames."""
+
+
+class DyingClock:
+    """Tells the time until it is asked for the n-th time: then the process ends."""
+
+    def __init__(self, dies_at: int) -> None:
+        self.dies_at, self.calls = dies_at, 0
+
+    def __call__(self) -> datetime:
+        self.calls += 1
+        if self.calls == self.dies_at:
+            raise Killed
+        return clock()
 
 
 @dataclass
@@ -94,10 +111,7 @@ def file_of(ds: Dataset, transfer_syntax_uid: str = JPEG_BASELINE) -> bytes:
 def keep_study(home: Path, packs: Sequence[Iterable[bytes]], **settings: object) -> KeptStudy:
     """Keep Part 10 files in packs, one per inner list, and settle the study they belong to."""
     chosen = Settings(home=home, **settings)
-    home.mkdir(exist_ok=True)
-    ledger = Ledger(chosen.ledger_url)
-    migrate.upgrade(ledger)
-    study = KeptStudy(chosen, ledger, 1)
+    study = KeptStudy(chosen, ledgers.in_home(home), 1)
     for files in packs:
         keep_pack(study, files)
     settle(study)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from gateway.ledger import migrate
 from gateway.ledger.engine import Ledger
 from gateway.ledger.queries import associations, studies
 from gateway.model import AssociationOutcome
@@ -15,6 +14,7 @@ from gateway.packs import index as pack_index
 from gateway.packs import reading
 from gateway.scp.server import ScpServer
 from gateway.settings import Settings
+from tests import ledgers
 
 
 @dataclass
@@ -69,8 +69,7 @@ def make_listener(tmp_path) -> Iterator[Callable[..., Listener]]:
 
     def make(**changes: object) -> Listener:
         settings = make_settings(tmp_path, **changes)
-        ledger = Ledger(settings.ledger_url)
-        migrate.upgrade(ledger)
+        ledger = ledgers.in_home(tmp_path)
         listener = Listener(settings, ledger, ScpServer(settings, ledger))
         listener.server.start()
         running.append(listener)

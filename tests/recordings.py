@@ -2,20 +2,25 @@
 
 import struct
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 from gateway.dicom.jpeg_tables import STANDARD_SEGMENTS
-from gateway.ledger import migrate
-from gateway.ledger.engine import Ledger
+from gateway.dicom.part10 import first_fragment
+from gateway.importing import run
+from gateway.importing.options import Options
+from gateway.importing.order import Order
+from gateway.importing.report import Report
 from gateway.ledger.queries import studies
 from gateway.ledger.queries.studies import StudyLine
 from gateway.packs import index as pack_index
 from gateway.packs import reading
 from gateway.settings import Settings
+from tests import ledgers
 from tests.instances import jpeg
 
 
@@ -115,13 +120,11 @@ def mov_of(samples: Sequence[bytes], *, delta: int = 100, per_chunk: int = 2) ->
 
 
 class Kept:
-    """A ledger and a data directory without any process, and what imports left in them."""
+    """A ledger and a data directory without any process, and what imports leave in them."""
 
     def __init__(self, home: Path, **changes: object) -> None:
         self.settings = Settings(home=home, **changes)
-        self.settings.home.mkdir(parents=True, exist_ok=True)
-        self.ledger = Ledger(self.settings.ledger_url)
-        migrate.upgrade(self.ledger)
+        self.ledger = ledgers.in_home(home)
 
     def members(self) -> list[tuple[np.void, bytes]]:
         """Return (index record, Part 10 file) of everything in sealed packs, in order."""
@@ -135,3 +138,19 @@ class Kept:
     def studies(self) -> list[StudyLine]:
         with self.ledger.reading() as session:
             return studies.lines(session)
+
+    def streams(self) -> list[bytes]:
+        """Return the JPEG streams of everything in sealed packs, in order, without padding."""
+        found = [first_fragment(content) for _, content in self.members()]
+        return [one[:-1] if one.endswith(b"\xff\xd9\0") else one for one in found]
+
+    def import_from(self, path: Path, order: Order, **options: object) -> Report:
+        gateway = run.Gateway(self.settings, self.ledger)
+        return run.import_path(gateway, path, Options(order=order, **options))
+
+
+@pytest.fixture
+def kept(tmp_path) -> Iterator[Kept]:
+    made = Kept(tmp_path / "home")
+    yield made
+    made.ledger.dispose()

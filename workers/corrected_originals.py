@@ -4,30 +4,18 @@ What was received stays as it was received, in its pack. But delivered as it cam
 would bring the wrong patient along; so it is written anew, with UIDs of its own.
 """
 
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from io import BytesIO
 
 from pydicom import Dataset
 from pydicom.config import disable_value_validation
-from pydicom.filebase import DicomBytesIO
-from pydicom.filereader import read_dataset
-from pydicom.filewriter import write_dataset
 
-from gateway.dicom import correction, identity, part10, text, uids
-from gateway.dicom.header import DEFLATED, EXPLICIT_BIG, IMPLICIT_LITTLE
+from gateway.dicom import correction, text, uids
 from gateway.dicom.part10 import FileMeta
-from gateway.dicom.storage_classes import EXPLICIT_LITTLE
-from gateway.errors import LimitExceeded, Undecodable
 from gateway.ledger.transitions.studies import DerivedInstance
-from gateway.packs import reading
 from gateway.settings import Settings
-from workers import derived_files
+from workers import derived_files, stored_header
 from workers.dicom_objects import SourceStudy
-
-INFLATED_MAX = 256 << 20
-_PIXEL_DATA = 0x7FE00010
 
 
 def remade(
@@ -61,29 +49,24 @@ def _remade(
     heartbeat: Callable[[], None],
 ) -> DerivedInstance:
     pack = settings.home / original.storage_key
-    size = min(original.size_bytes, reading.HELD_BYTES_MAX)
-    head = reading.read_range(pack, original.offset_bytes, size)
-    meta = part10.parse_file_meta(head)
-    if meta.transfer_syntax_uid == DEFLATED:
-        whole = reading.read_range(pack, original.offset_bytes, original.size_bytes)
-        held, syntax = _inflated(whole[meta.data_set_offset :]), EXPLICIT_LITTLE
-        more: Iterator[bytes] = iter(())
-    else:
-        held, syntax = head[meta.data_set_offset :], meta.transfer_syntax_uid
-        start = original.offset_bytes + size
-        more = reading.pieces(pack, start, original.size_bytes - size)
     with disable_value_validation():
-        ds, pixels_at = _read(held, syntax, whole=original.size_bytes == size)
+        stored = stored_header.read(pack, original.offset_bytes, original.size_bytes)
+        ds, syntax = stored.data_set, stored.transfer_syntax_uid
         text.decode_all(ds)
         correction.apply(ds, study.attributes)
         _rename(ds, renamed, study.study_instance_uid)
-        encoded = _encode(ds, syntax)
+        encoded = stored_header.encode(ds, syntax)
+    more: Iterator[bytes] = iter(())
+    if not stored.whole:
+        more = stored_header.pieces_after(pack, original.offset_bytes, original.size_bytes)
     sop_instance_uid = renamed[original.sop_instance_uid]
-    new_meta = FileMeta(original.sop_class_uid, sop_instance_uid, syntax, meta.source_ae_title)
+    new_meta = FileMeta(
+        original.sop_class_uid, sop_instance_uid, syntax, stored.meta.source_ae_title
+    )
     key = derived_files.storage_key(study.study_instance_uid, f"{sop_instance_uid}.dcm")
     written = derived_files.write(
         derived_files.path_of(settings, key),
-        _beating((new_meta.encode(), encoded, held[pixels_at:]), more, heartbeat),
+        _beating((new_meta.encode(), encoded, stored.held[stored.pixels_at :]), more, heartbeat),
     )
     return replace(
         original, storage_key=key, offset_bytes=0, size_bytes=written.size_bytes,
@@ -103,31 +86,6 @@ def _beating(
         yield piece
 
 
-def _inflated(data: bytes) -> bytes:
-    unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
-    inflated = unpacker.decompress(data, INFLATED_MAX)
-    if unpacker.unconsumed_tail:
-        raise LimitExceeded("A deflated instance is too large to be given another identity.")
-    return inflated
-
-
-def _read(held: bytes, syntax: str, *, whole: bool) -> tuple[Dataset, int]:
-    """Return (what comes before the pixel data, where that begins). whole: nothing follows."""
-    stream = BytesIO(held)
-    try:
-        ds = read_dataset(
-            stream,
-            is_implicit_VR=syntax == IMPLICIT_LITTLE,
-            is_little_endian=syntax != EXPLICIT_BIG,
-            stop_when=lambda tag, _vr, _length: tag >= _PIXEL_DATA,
-        )
-    except identity.UNREADABLE as error:
-        raise Undecodable(f"An original cannot be given another identity: {error}.") from error
-    if stream.tell() >= len(held) and not whole:
-        raise LimitExceeded("The header of an original is too long for another identity.")
-    return ds, stream.tell()
-
-
 def _rename(ds: Dataset, renamed: Mapping[str, str], study_instance_uid: str) -> None:
     received = str(ds.get("StudyInstanceUID", ""))
     names = {**renamed, received: study_instance_uid}
@@ -137,12 +95,3 @@ def _rename(ds: Dataset, renamed: Mapping[str, str], study_instance_uid: str) ->
             element.value = names[str(element.value)]  # type: ignore[attr-defined]
 
     ds.walk(rename)
-
-
-def _encode(ds: Dataset, syntax: str) -> bytes:
-    buffer = DicomBytesIO()
-    buffer.is_little_endian = syntax != EXPLICIT_BIG
-    buffer.is_implicit_VR = syntax == IMPLICIT_LITTLE
-    write_dataset(buffer, ds)
-    encoded: bytes = buffer.getvalue()
-    return encoded

@@ -3,8 +3,8 @@
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,9 @@ from gateway.packs.writer import storage_error
 from gateway.settings import Settings
 
 WRITE_BYTES = 1 << 20
-"""Handed to the operating system at once."""
+"""Handed to the operating system at once: more of it falls out of the processor's cache."""
+PIECES_MAX = 512
+"""The same, in pieces: the operating system takes 1,024."""
 
 
 @dataclass(frozen=True)
@@ -39,39 +41,94 @@ def path_of(settings: Settings, key: str) -> Path:
     return settings.home / key
 
 
-def write(
-    path: Path,
-    pieces: Iterable[bytes | memoryview],
-    *,
-    verify: Callable[[Path], None] | None = None,
-) -> WrittenFile:
+class Draft:
+    """A file on its way to its name. Readers see what was there before until `publish`.
+
+    Making, filling, syncing and publishing raise StorageFull or StorageUnavailable.
+    """
+
+    def __init__(self, final: Path) -> None:
+        self._final, self.path = final, _draft_of(final)
+        try:
+            _make_directory(final.parent)
+            self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC)
+        except OSError as error:
+            raise storage_error(error, final) from error
+
+    def fill(self, pieces: Iterable[bytes | memoryview]) -> None:
+        """Append pieces, many in one call. What `pieces` raises passes through."""
+        held: list[bytes | memoryview] = []
+        size_bytes = 0
+        for piece in pieces:
+            held.append(piece)
+            size_bytes += len(piece)
+            if size_bytes >= WRITE_BYTES or len(held) >= PIECES_MAX:
+                self._append(held, size_bytes)
+                held, size_bytes = [], 0
+        self._append(held, size_bytes)
+
+    def _append(self, pieces: list[bytes | memoryview], size_bytes: int) -> None:
+        try:
+            written = os.writev(self._fd, pieces) if pieces else 0
+            rest = memoryview(b"".join(pieces))[written:] if written < size_bytes else b""
+            while rest:  # a disk that fills up takes a part first
+                rest = rest[os.write(self._fd, rest) :]
+        except OSError as error:
+            raise storage_error(error, self._final) from error
+
+    def sync(self) -> None:
+        """Make the contents durable."""
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            raise storage_error(error, self._final) from error
+
+    def publish(self) -> None:
+        """Give the file its name; durable when its directory was synced."""
+        try:
+            self.path.replace(self._final)
+        except OSError as error:
+            raise storage_error(error, self._final) from error
+
+    def close(self) -> None:
+        """Close it, and remove it unless it was published. A second call does nothing."""
+        if self._fd < 0:
+            return
+        os.close(self._fd)
+        self._fd = -1
+        with suppress(OSError):  # tidying up must not hide what happened
+            self.path.unlink()
+
+
+def write(path: Path, pieces: Iterable[bytes | memoryview]) -> WrittenFile:
     """Write a file from its pieces; when this returns, contents and name are durable.
 
-    A file that is already there is replaced; readers see the old one or the new one. verify is
-    shown the durable draft before it gets its name, and may raise. Raises StorageFull or
-    StorageUnavailable; errors from `pieces` and `verify` pass through. Nothing is left behind.
+    A file that is already there is replaced. Raises StorageFull or StorageUnavailable; errors
+    from `pieces` pass through. Nothing is left behind.
     """
-    draft = _draft_of(path)
-    digest, size = hashlib.sha256(), 0
+    digest, size_bytes = hashlib.sha256(), 0
+
+    def told() -> Iterator[bytes | memoryview]:
+        nonlocal size_bytes
+        for piece in pieces:
+            digest.update(piece)
+            size_bytes += len(piece)
+            yield piece
+
+    with closing(Draft(path)) as draft:
+        draft.fill(told())
+        draft.sync()
+        draft.publish()
+        synced(path.parent)
+    return WrittenFile(size_bytes, digest.hexdigest())
+
+
+def synced(directory: Path) -> None:
+    """Make the names in a directory durable. Raises StorageFull or StorageUnavailable."""
     try:
-        _make_directory(path.parent)
-        with draft.open("wb", buffering=WRITE_BYTES) as file:
-            for piece in pieces:
-                file.write(piece)
-                digest.update(piece)
-                size += len(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        if verify is not None:
-            verify(draft)
-        draft.replace(path)
-        sync_directory(path.parent)
+        sync_directory(directory)
     except OSError as error:
-        raise storage_error(error, path) from error
-    finally:
-        with suppress(OSError):  # tidying up must not hide what happened
-            draft.unlink()
-    return WrittenFile(size, digest.hexdigest())
+        raise storage_error(error, directory) from error
 
 
 class Batch:
@@ -118,10 +175,10 @@ class Batch:
         try:
             for path, draft in self._drafts.items():
                 draft.replace(path)
-            if self._drafts:
-                sync_directory(self._directory)
         except OSError as error:
             raise storage_error(error, self._directory) from error
+        if self._drafts:
+            synced(self._directory)
 
     def __enter__(self) -> "Batch":
         return self

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.dicom import part10
-from gateway.dicom.header import DEFLATED
-from gateway.dicom.storage_classes import EXPLICIT_LITTLE, TRANSFER_SYNTAXES
+from gateway.dicom.image import Image
+from gateway.dicom.storage_classes import DEFLATED, EXPLICIT_LITTLE, TRANSFER_SYNTAXES
 from gateway.errors import IntegrityError, Undecodable
 from gateway.model import Compression, FrameEncoding, FrameFault, FrameTreatment
 from gateway.packs.reading import PackReader
@@ -22,7 +22,6 @@ from gateway.settings import Settings
 from workers import received_pixels
 from workers.frame_spool import FrameSpool
 from workers.received_pixels import Content, FramePiece, PixelData
-from workers.wrap.image import Image
 from workers.wrap.legal_video import is_legal
 from workers.wrap.recording import (
     FRAME,

@@ -4,7 +4,9 @@ Knows packs and files, not the ledger.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +17,9 @@ from gateway import log
 from gateway.dicom.storage_classes import JPEG_BASELINE
 from gateway.errors import IntegrityError, StorageError
 from gateway.packs import reading
-from gateway.packs.multiframe import MultiFrameFile
 from gateway.settings import Settings
-from workers import derived_files, dicom_objects
-from workers.derived_files import WrittenFile
+from workers import derived_files, dicom_objects, part_proof
+from workers.derived_files import Draft, WrittenFile
 from workers.wrap import encapsulate, video_endoscopic
 from workers.wrap.recording import Frames, SealedPack
 from workers.wrap.segment import Part
@@ -26,6 +27,9 @@ from workers.wrap.video_endoscopic import Source
 
 OPEN_PACKS_MAX = 32
 """Packs held open at a time; a study has one per Series and Association, sometimes hundreds."""
+PROOFS = 2
+"""Threads: one compares the frames of a part, one hashes the whole of it. Both do without the
+interpreter nearly all of their time, as does the next part, which is written meanwhile."""
 
 _SPOOL = -1
 """In place of the number of a pack."""
@@ -41,6 +45,27 @@ class PartFile:
     sop_instance_uid: str
     storage_key: str
     written: WrittenFile
+
+
+@dataclass(frozen=True)
+class PlannedPart:
+    """A part whose header is made. beginning: all that stands before its first frame."""
+
+    series_instance_uid: str
+    sop_instance_uid: str
+    storage_key: str
+    beginning: bytes
+    frames: Frames
+
+
+@dataclass(frozen=True)
+class _Proof:
+    """draft: None if an earlier attempt made the file. difference: see part_proof."""
+
+    plan: PlannedPart
+    draft: Draft | None
+    written: Future[WrittenFile]
+    difference: Future[int | None]
 
 
 class PartFiles:
@@ -66,24 +91,46 @@ class PartFiles:
     def __exit__(self, *_: object) -> None:
         self._close()
 
-    def make(self, source: Source, part: Part) -> PartFile:
-        """Write a part, or find it made by an earlier attempt; either way it is verified.
+    def make(self, parts: Iterable[tuple[Source, Part]]) -> list[PartFile]:
+        """Write parts, or find them made by an earlier attempt; each is read again and compared.
 
-        Raises LimitExceeded and StorageError: IntegrityError if a pack no longer holds the
-        bytes that were acknowledged, or the new file does not hold what was written.
+        While one is compared the next one is written. All are durable when this returns. Raises
+        LimitExceeded and StorageError: IntegrityError if a pack no longer holds the bytes that
+        were acknowledged, or a new file does not hold what was written.
         """
+        made: list[PartFile] = []
+        with ExitStack() as drafts, ThreadPoolExecutor(PROOFS, "part-proof") as helpers:
+            before: _Proof | None = None
+            for source, part in parts:
+                proof = self._begin(self.plan(source, part), helpers, drafts)
+                if before is not None:
+                    made.append(self._finish(before, helpers, drafts))
+                before = proof
+            if before is not None:
+                made.append(self._finish(before, helpers, drafts))
+        for directory in {self._path_of(one.storage_key).parent for one in made}:
+            derived_files.synced(directory)
+        return made
+
+    def plan(self, source: Source, part: Part) -> PlannedPart:
+        """Make the header of a part. Raises LimitExceeded."""
         frames = source.recording.frames[part.positions]
         ends = (self._sop_class_uid(frames[0]), self._sop_class_uid(frames[-1]))
         ds = video_endoscopic.header(source, part, ends)
         head = dicom_objects.encode_head(ds, JPEG_BASELINE)
-        beginning = encapsulate.before_frames(head, frames["fragment_size"])
         key = derived_files.storage_key(ds.StudyInstanceUID, f"{ds.SOPInstanceUID}.dcm")
-        written = self._made_before(key, beginning, frames) or derived_files.write(
-            derived_files.path_of(self._settings, key),
-            encapsulate.pieces(beginning, self._fragments(frames)),
-            verify=lambda draft: self._verify(draft, beginning, frames),
-        )
-        return PartFile(ds.SeriesInstanceUID, ds.SOPInstanceUID, key, written)
+        beginning = encapsulate.before_frames(head, frames["fragment_size"])
+        return PlannedPart(ds.SeriesInstanceUID, ds.SOPInstanceUID, key, beginning, frames)
+
+    def draft(self, plan: PlannedPart) -> Draft:
+        """Write a part into a draft, without a look at what was written. Raises StorageError."""
+        draft = Draft(self._path_of(plan.storage_key))
+        try:
+            draft.fill(encapsulate.pieces(plan.beginning, self._fragments(plan.frames)))
+        except BaseException:  # a lost lease, for instance
+            draft.close()
+            raise
+        return draft
 
     def copy(self, study_instance_uid: str, member: NDArray[np.void]) -> PartFile:
         """Copy a multi-frame instance out of its pack, as it came. member: pack and row.
@@ -106,6 +153,43 @@ class PartFiles:
             )
         return PartFile(pack.series_instance_uid, uid, key, written)
 
+    def _begin(self, plan: PlannedPart, helpers: Executor, drafts: ExitStack) -> _Proof:
+        path = self._path_of(plan.storage_key)
+        if path.exists():
+            return _Proof(
+                plan,
+                None,
+                helpers.submit(part_proof.described, path),
+                _differing(helpers, plan, path),
+            )
+        return self._write(plan, helpers, drafts)
+
+    def _write(self, plan: PlannedPart, helpers: Executor, drafts: ExitStack) -> _Proof:
+        draft = self.draft(plan)
+        drafts.callback(draft.close)
+        written = helpers.submit(_settled, draft)
+        return _Proof(plan, draft, written, _differing(helpers, plan, draft.path))
+
+    def _finish(self, proof: _Proof, helpers: Executor, drafts: ExitStack) -> PartFile:
+        """Wait for the proof of a part and give the file its name."""
+        plan = proof.plan
+        if proof.draft is None:
+            written = _sound(proof)
+            if written is None:  # made again from the packs
+                return self._finish(self._write(plan, helpers, drafts), helpers, drafts)
+        else:
+            difference = proof.difference.result()
+            if difference is not None:
+                raise self._mismatch(proof.draft.path, plan.frames, difference)
+            written = proof.written.result()
+            self._heartbeat()
+            proof.draft.publish()
+            proof.draft.close()
+        return PartFile(plan.series_instance_uid, plan.sop_instance_uid, plan.storage_key, written)
+
+    def _path_of(self, key: str) -> Path:
+        return derived_files.path_of(self._settings, key)
+
     def _beating(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         for piece in pieces:
             self._heartbeat()
@@ -115,47 +199,9 @@ class PartFiles:
         index = self._packs[int(frame["pack"])].index
         return bytes(index["sop_class_uid"][int(frame["row"])]).decode()
 
-    def _made_before(self, key: str, beginning: bytes, frames: Frames) -> WrittenFile | None:
-        """Return a part that an earlier attempt finished; None if it is absent or damaged."""
-        path = derived_files.path_of(self._settings, key)
-        if not path.exists():
-            return None
-        try:
-            self._verify(path, beginning, frames)
-            digest, size = hashlib.sha256(), path.stat().st_size
-            for piece in reading.pieces(path, 0, size):
-                self._heartbeat()
-                digest.update(piece)
-        except (StorageError, OSError) as error:  # made again from the packs, whatever it is
-            _log.warning("wrap.part-damaged", file=path.name, error=str(error))
-            return None
-        return WrittenFile(size, digest.hexdigest())
-
-    def _verify(self, path: Path, beginning: bytes, frames: Frames) -> None:
-        """Read a part through its Basic Offset Table and compare it with what was received.
-
-        Raises IntegrityError, saying whether the pack or the part is to blame.
-        """
-        sizes = frames["fragment_size"]
-        expected = encapsulate.size_bytes(beginning, sizes)
-        if path.stat().st_size != expected:
-            raise IntegrityError(f"{path.name} is not {expected} bytes long.")
-        if reading.read_range(path, 0, len(beginning)) != beginning:
-            raise IntegrityError(f"The header of {path.name} is not what was written.")
-        digests = frames["fragment_digest"].tobytes()
-        file = MultiFrameFile(path)
-        try:
-            for frame_index, size in enumerate(sizes.tolist()):
-                self._heartbeat()
-                fragment = memoryview(file.read_frame(frame_index))[:size]
-                at = 32 * frame_index
-                if hashlib.sha256(fragment).digest() != digests[at : at + 32]:
-                    raise self._mismatch(path, frames[frame_index : frame_index + 1], frame_index)
-        finally:
-            file.close()
-
-    def _mismatch(self, path: Path, frame: Frames, frame_index: int) -> IntegrityError:
-        """Return the error of a frame in a part that differs from what was acknowledged."""
+    def _mismatch(self, path: Path, frames: Frames, frame_index: int) -> IntegrityError:
+        """Return the error of a part that differs from what was acknowledged: is it the pack?"""
+        frame = frames[frame_index : frame_index + 1]
         received = next(self._fragments(frame))
         sound = hashlib.sha256(received).digest() == frame["fragment_digest"].tobytes()
         if sound or frame["spooled"][0]:
@@ -192,3 +238,25 @@ class PartFiles:
         for reader in self._open.values():
             reader.close()
         self._open.clear()
+
+
+def _differing(helpers: Executor, plan: PlannedPart, path: Path) -> Future[int | None]:
+    return helpers.submit(part_proof.first_difference, path, plan.beginning, plan.frames)
+
+
+def _settled(draft: Draft) -> WrittenFile:
+    draft.sync()
+    return part_proof.described(draft.path)
+
+
+def _sound(proof: _Proof) -> WrittenFile | None:
+    """Return what an earlier attempt finished; None if it is damaged."""
+    try:
+        difference = proof.difference.result()
+        if difference is None:
+            return proof.written.result()
+        why = f"frame {difference + 1} is not as written"
+    except StorageError as error:
+        why = str(error)
+    _log.warning("wrap.part-damaged", file=proof.plan.storage_key, error=why)
+    return None

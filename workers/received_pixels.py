@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gateway.dicom import encapsulation, header
+from gateway.dicom import encapsulation, header, pixels
+from gateway.dicom import image as images
 from gateway.dicom.encapsulation import Fragments
-from gateway.dicom.header import EXPLICIT_BIG, UNDEFINED
+from gateway.dicom.header import UNDEFINED
+from gateway.dicom.image import Image
+from gateway.dicom.pixels import Codec
+from gateway.dicom.storage_classes import EXPLICIT_BIG
 from gateway.packs import reading
 from gateway.packs.reading import PackReader
-from workers.wrap import image as images
-from workers.wrap import pixels
-from workers.wrap.image import Image
-from workers.wrap.pixels import Codec
 
 _PIECE_BYTES = 1 << 20
 

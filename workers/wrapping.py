@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gateway.dicom import header, part10, times
 from gateway.dicom.correction import is_corrected
-from gateway.dicom.storage_classes import JPEG_BASELINE, STORAGE_CLASSES, VIDEO_ENDOSCOPIC
+from gateway.dicom.storage_classes import JPEG_BASELINE, MULTI_FRAME_CLASSES, VIDEO_ENDOSCOPIC
 from gateway.errors import Undecodable
 from gateway.ledger.engine import Ledger
 from gateway.ledger.queries import studies as queries
@@ -35,7 +35,7 @@ from workers.source_study import source_study
 from workers.wrap import report, video_endoscopic
 from workers.wrap.plan import PlannedRecording, check_delivers, plan
 from workers.wrap.recording import SealedPack, to_examine
-from workers.wrap.segment import Limits, Part
+from workers.wrap.segment import Limits
 
 NOTES_AT_ONCE = 200
 """Quarantine rows per transaction: other writers wait no longer than milliseconds."""
@@ -74,7 +74,7 @@ def wrap(settings: Settings, ledger: Ledger, study_id: int, attempt: int, *, now
         _record_notes(ledger, lease, notes, now)
         check_delivers(planned)
         with PartFiles(settings, packs, lease.keep, spool=spool.path) as files:
-            instances = [_made(files, one, part) for one in planned for part in one.parts]
+            instances = _made(files, planned)
             instances += [video for one in planned for video in _untouched(files, one, packs)]
     originals = [original for one in planned for original in _originals(settings, one, packs)]
     instances += corrected_originals.remade(settings, source, originals, lease.keep)
@@ -119,21 +119,24 @@ def _nominal_start_us(study: Study) -> int:
     return (study.received_at.replace(tzinfo=None) - times.EPOCH) // timedelta(microseconds=1)
 
 
-def _made(files: PartFiles, one: PlannedRecording, part: Part) -> DerivedInstance:
-    file = files.make(one.source, part)
-    return DerivedInstance(
-        role=DerivedRole.FRAMES,
-        number=part.number,
-        series_instance_uid=file.series_instance_uid,
-        sop_class_uid=VIDEO_ENDOSCOPIC,
-        sop_instance_uid=file.sop_instance_uid,
-        transfer_syntax_uid=JPEG_BASELINE,
-        storage_key=file.storage_key,
-        size_bytes=file.written.size_bytes,
-        frame_count=len(part.positions),
-        digest=file.written.digest,
-        first_frame_at=video_endoscopic.first_frame_at(one.source, part),
-    )
+def _made(files: PartFiles, planned: Sequence[PlannedRecording]) -> list[DerivedInstance]:
+    parts = [(one.source, part) for one in planned for part in one.parts]
+    return [
+        DerivedInstance(
+            role=DerivedRole.FRAMES,
+            number=part.number,
+            series_instance_uid=file.series_instance_uid,
+            sop_class_uid=VIDEO_ENDOSCOPIC,
+            sop_instance_uid=file.sop_instance_uid,
+            transfer_syntax_uid=JPEG_BASELINE,
+            storage_key=file.storage_key,
+            size_bytes=file.written.size_bytes,
+            frame_count=len(part.positions),
+            digest=file.written.digest,
+            first_frame_at=video_endoscopic.first_frame_at(source, part),
+        )
+        for (source, part), file in zip(parts, files.make(parts), strict=True)
+    ]
 
 
 def _untouched(
@@ -194,8 +197,7 @@ def _frame_count(pack: Path, row: NDArray[np.void]) -> int:
     """Return how many frames an original has: 0 if it is no image."""
     if not row["rows"]:
         return 0
-    name = STORAGE_CLASSES.get(bytes(row["sop_class_uid"]).decode(), "")
-    if not name.startswith("Video") and "Multi-frame" not in name:
+    if bytes(row["sop_class_uid"]).decode() not in MULTI_FRAME_CLASSES:
         return 1
     head = reading.read_range(pack, int(row["offset"]), min(int(row["size"]), HEAD_BYTES))
     try:

@@ -24,6 +24,7 @@ COMMANDS = {
     "study": ("studies:app", "What was received and what became of it."),
     "transfer": ("transfers:app", "What is on its way, and why it is not."),
     "user": ("users:app", "Who may sign in to the console."),
+    "token": ("tokens:app", "Which programs may use DICOMweb."),
     "import": ("importing:import_app", "Import a folder, ZIP, video or DICOM medium."),
     "inbox": ("importing:inbox_app", "Watch a folder and import what is dropped there."),
     "check": ("check:app", "Check DICOM files for what public validators let pass."),

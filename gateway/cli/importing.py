@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from gateway import log
 from gateway.cli import opening
+from gateway.cli.alone import alone
 from gateway.cli.tables import AsJson
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.importing import order, run
@@ -163,10 +164,4 @@ def _as_json(error: GatewayError) -> dict[str, Any]:
     }
 
 
-def _alone(command: Any) -> typer.Typer:
-    application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    application.command()(command)
-    return application
-
-
-import_app, inbox_app = _alone(import_), _alone(inbox)
+import_app, inbox_app = alone(import_), alone(inbox)

@@ -9,7 +9,6 @@ from gateway.cli.tables import AsJson, show
 from gateway.dicom import charsets
 from gateway.ledger.queries import registry as queries
 from gateway.ledger.transitions import registry
-from gateway.web import echo
 
 source_app = typer.Typer(help="Who may send to this gateway.", no_args_is_help=True)
 destination_app = typer.Typer(help="Who receives studies.", no_args_is_help=True)
@@ -156,6 +155,8 @@ def echo_destination(name: str) -> None:
     ledger = opening.ledger(settings)
     with ledger.reading() as session:
         row = queries.destination(session, name)
+    from gateway.web import echo  # pynetdicom, which only this needs
+
     result = echo.echo(calling=settings.ae_title, called=row.ae_title, host=row.host, port=row.port)
     with ledger.transaction() as session:
         registry.record_echo(session, name, ok=result.ok, detail=result.detail, now=opening.now())

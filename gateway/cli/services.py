@@ -1,13 +1,13 @@
 """The commands that run: everything on this machine (`up`), or one role of it."""
 
 import os
-from collections.abc import Callable
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from gateway import log
 from gateway.cli import opening
+from gateway.cli.alone import alone
 from gateway.errors import ConfigurationError
 from gateway.settings import Settings
 from gateway.up import roles, runfile
@@ -96,11 +96,5 @@ def _become(argv: tuple[str, ...]) -> NoReturn:
     os.execv(argv[0], argv)  # noqa: S606 - an argument list, no shell
 
 
-def _alone(command: Callable[..., Any]) -> typer.Typer:
-    application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    application.command()(command)
-    return application
-
-
-up_app, scp_app, web_app = _alone(up), _alone(scp), _alone(web)
-worker_app, beat_app, migrate_app = _alone(worker), _alone(beat), _alone(migrate)
+up_app, scp_app, web_app = alone(up), alone(scp), alone(web)
+worker_app, beat_app, migrate_app = alone(worker), alone(beat), alone(migrate)

@@ -6,10 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway import correcting
 from gateway.cli import opening
 from gateway.cli.tables import AsJson, show, show_one
-from gateway.correcting import Warrant
 from gateway.ledger.queries import corrections as correction_queries
 from gateway.ledger.queries import studies as queries
 from gateway.ledger.queries.studies import StudyLine
@@ -78,13 +76,15 @@ def correct_study(
         "PatientSex": sex,
         "AccessionNumber": accession_number,
     }
-    settings, ledger = opening.settings(), opening.current_ledger()
+    from gateway import correcting  # pydicom, which only the corrections need
+
+    settings = opening.settings()
+    ledger = opening.ledger(settings)
     with ledger.reading() as session:
         study_id = queries.by_uid(session, study_instance_uid).id
     given = {keyword: value for keyword, value in wanted.items() if value is not None}
-    changed = correcting.correct_study(
-        ledger, settings.tenant, study_id, given, Warrant(opening.ACTOR, reason, opening.now())
-    )
+    warrant = correcting.Warrant(opening.ACTOR, reason, opening.now())
+    changed = correcting.correct_study(ledger, settings.tenant, study_id, given, warrant)
     typer.echo(f"Corrected: {', '.join(changed)}. It is made and sent again from here on.")
 
 
@@ -94,10 +94,12 @@ def merge_patient(from_patient_id: str, into_patient_id: str, reason: Reason) ->
 
     Name, birth date and sex become those of the other patient's latest study here.
     """
-    settings, ledger = opening.settings(), opening.current_ledger()
-    warrant = Warrant(opening.ACTOR, reason, opening.now())
+    from gateway import correcting
+
+    settings = opening.settings()
+    warrant = correcting.Warrant(opening.ACTOR, reason, opening.now())
     count = correcting.merge_patient(
-        ledger, settings.tenant, from_patient_id, into_patient_id, warrant
+        opening.ledger(settings), settings.tenant, from_patient_id, into_patient_id, warrant
     )
     typer.echo(f"{count} studies given over. They are made and sent again from here on.")
 

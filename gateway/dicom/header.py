@@ -8,11 +8,10 @@ import struct
 import zlib
 from typing import NamedTuple
 
+from gateway.dicom.storage_classes import DEFLATED as DEFLATED
+from gateway.dicom.storage_classes import EXPLICIT_BIG as EXPLICIT_BIG
+from gateway.dicom.storage_classes import IMPLICIT_LITTLE as IMPLICIT_LITTLE
 from gateway.errors import Undecodable
-
-IMPLICIT_LITTLE = "1.2.840.10008.1.2"
-EXPLICIT_BIG = "1.2.840.10008.1.2.2"
-DEFLATED = "1.2.840.10008.1.2.1.99"
 
 SOP_CLASS_UID = 0x00080016
 SOP_INSTANCE_UID = 0x00080018

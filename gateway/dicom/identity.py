@@ -10,10 +10,9 @@ from pydicom import Dataset
 from pydicom.config import disable_value_validation
 from pydicom.datadict import tag_for_keyword
 from pydicom.errors import BytesLengthException
-from pydicom.filereader import read_dataset
 
-from gateway.dicom import text
-from gateway.dicom.header import DEFLATED, EXPLICIT_BIG, IMPLICIT_LITTLE
+from gateway.dicom import data_set, text
+from gateway.dicom.storage_classes import DEFLATED
 from gateway.errors import Undecodable
 from gateway.model import SeriesIdentity, StudyIdentity, TextOrigin
 
@@ -109,12 +108,7 @@ def as_dataset(attributes: Mapping[str, Any]) -> Dataset:
 def _read(data: bytes, transfer_syntax_uid: str) -> Dataset:
     if transfer_syntax_uid == DEFLATED:
         data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, 1 << 20)
-    return read_dataset(
-        BytesIO(data),
-        is_implicit_VR=transfer_syntax_uid == IMPLICIT_LITTLE,
-        is_little_endian=transfer_syntax_uid != EXPLICIT_BIG,
-        stop_when=lambda tag, _vr, _length: tag > _LAST_TAG,
-    )
+    return data_set.read(BytesIO(data), transfer_syntax_uid, until=_LAST_TAG + 1)
 
 
 def _text(ds: Dataset, keyword: str) -> str:

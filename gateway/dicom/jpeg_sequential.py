@@ -26,7 +26,11 @@ def to_baseline(stream: bytes) -> bytes:
     APPn, COM and quantisation tables are carried over. Raises ValueError if the stream is
     damaged, of another process, or has coefficients Baseline cannot write.
     """
-    found = jpeg_coefficients.read(stream)
+    return written(jpeg_coefficients.read(stream))
+
+
+def written(found: Coefficients) -> bytes:
+    """Return coefficients as a JPEG Baseline stream. Raises ValueError where that cannot be."""
     if len(found.components) not in (1, 3):
         raise ValueError("neither grey nor three colours")
     if len(found.components) == 1:  # one component is never interleaved (T.81 A.2.2)

@@ -3,7 +3,10 @@
 VL_ENDOSCOPIC = "1.2.840.10008.5.1.4.1.1.77.1.1"
 VIDEO_ENDOSCOPIC = "1.2.840.10008.5.1.4.1.1.77.1.1.1"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+MULTI_FRAME_GRAYSCALE_BYTE_SC = "1.2.840.10008.5.1.4.1.1.7.2"
 MULTI_FRAME_TRUE_COLOR_SC = "1.2.840.10008.5.1.4.1.1.7.4"
+VL_PHOTOGRAPHIC = "1.2.840.10008.5.1.4.1.1.77.1.4"
+VIDEO_PHOTOGRAPHIC = "1.2.840.10008.5.1.4.1.1.77.1.4.1"
 KEY_OBJECT_SELECTION = "1.2.840.10008.5.1.4.1.1.88.59"
 COMPREHENSIVE_SR = "1.2.840.10008.5.1.4.1.1.88.33"
 
@@ -12,11 +15,11 @@ STORAGE_CLASSES: dict[str, str] = {
     VIDEO_ENDOSCOPIC: "Video Endoscopic Image",
     SECONDARY_CAPTURE: "Secondary Capture Image",
     "1.2.840.10008.5.1.4.1.1.7.1": "Multi-frame Single Bit Secondary Capture Image",
-    "1.2.840.10008.5.1.4.1.1.7.2": "Multi-frame Grayscale Byte Secondary Capture Image",
+    MULTI_FRAME_GRAYSCALE_BYTE_SC: "Multi-frame Grayscale Byte Secondary Capture Image",
     "1.2.840.10008.5.1.4.1.1.7.3": "Multi-frame Grayscale Word Secondary Capture Image",
     MULTI_FRAME_TRUE_COLOR_SC: "Multi-frame True Color Secondary Capture Image",
-    "1.2.840.10008.5.1.4.1.1.77.1.4": "VL Photographic Image",
-    "1.2.840.10008.5.1.4.1.1.77.1.4.1": "Video Photographic Image",
+    VL_PHOTOGRAPHIC: "VL Photographic Image",
+    VIDEO_PHOTOGRAPHIC: "Video Photographic Image",
     "1.2.840.10008.5.1.4.1.1.77.1.2": "VL Microscopic Image",
     "1.2.840.10008.5.1.4.1.1.77.1.2.1": "Video Microscopic Image",
     "1.2.840.10008.5.1.4.1.1.77.1.3": "VL Slide-Coordinates Microscopic Image",
@@ -38,8 +41,16 @@ DOCUMENT_CLASSES = frozenset(
 )
 """Without pixel data: no compression of images applies to them (PS3.5 A.4)."""
 
+MULTI_FRAME_CLASSES = frozenset(
+    uid
+    for uid, name in STORAGE_CLASSES.items()
+    if name.startswith("Video") or "Multi-frame" in name
+)
+
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
+DEFLATED = "1.2.840.10008.1.2.1.99"
+EXPLICIT_BIG = "1.2.840.10008.1.2.2"
 JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
 
 TRANSFER_SYNTAXES: dict[str, str] = {
@@ -57,14 +68,14 @@ TRANSFER_SYNTAXES: dict[str, str] = {
     "1.2.840.10008.1.2.4.202": "High-Throughput JPEG 2000 with RPCL Lossless",
     "1.2.840.10008.1.2.4.203": "High-Throughput JPEG 2000",
     "1.2.840.10008.1.2.5": "RLE Lossless",
-    "1.2.840.10008.1.2.1.99": "Deflated Explicit VR Little Endian",
-    "1.2.840.10008.1.2.2": "Explicit VR Big Endian (retired)",
+    DEFLATED: "Deflated Explicit VR Little Endian",
+    EXPLICIT_BIG: "Explicit VR Big Endian (retired)",
 }
 """In the order of our preference: what needs no conversion first."""
 
 DOCUMENT_TRANSFER_SYNTAXES = (
     EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,
-    "1.2.840.10008.1.2.1.99",
-    "1.2.840.10008.1.2.2",
+    DEFLATED,
+    EXPLICIT_BIG,
 )

@@ -50,7 +50,7 @@ def _from_any_date_time(text: str) -> int:
         )  # fmt: skip
     except ValueError:
         return UNKNOWN
-    return (moment - EPOCH) // timedelta(microseconds=1)
+    return from_datetime(moment)
 
 
 def from_date_and_time(date: str, time: str) -> int:
@@ -60,6 +60,17 @@ def from_date_and_time(date: str, time: str) -> int:
     return from_date_time(date + time)
 
 
+def from_datetime(moment: datetime) -> int:
+    """Return a naive local datetime as microseconds since 1970."""
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
 def to_datetime(microseconds: int) -> datetime:
     """Return the naive local datetime of a value of this module."""
     return EPOCH + timedelta(microseconds=microseconds)
+
+
+def clock(elapsed_ms: int) -> str:
+    """Return an elapsed time as people read it, for instance '+03:12:45'."""
+    seconds = max(0, elapsed_ms) // 1000
+    return f"+{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"

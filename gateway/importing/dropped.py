@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,6 @@ MARKERS = (".complete", ".ready")
 """Inside a folder, or behind the name of a folder or file: its sender says that it is whole."""
 _UNFINISHED = (".part", ".partial", ".tmp", ".temp", ".filepart", ".crdownload", ".writing")
 _SIDECAR = ".json"
-NAMES_MAX = 10_000
-"""In done or failed, of one name."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def is_marked(path: Path) -> bool:
 
 def fingerprint(path: Path) -> Fingerprint | None:
     """Look at every file below a path; None if it is gone, or is changing right now."""
-    count = size = newest = 0
+    files = size = newest = 0
     try:
         waiting = [path]
         while waiting:
@@ -63,10 +62,10 @@ def fingerprint(path: Path) -> Fingerprint | None:
             if one.is_dir() and not one.is_symlink():
                 waiting += one.iterdir()
             else:
-                count, size = count + 1, size + found.st_size
+                files, size = files + 1, size + found.st_size
     except OSError:
         return None
-    return Fingerprint(count, size, newest)
+    return Fingerprint(files, size, newest)
 
 
 def put_away(path: Path, outcome: str, report: dict[str, Any]) -> Path:
@@ -99,5 +98,5 @@ def _belongings(path: Path) -> list[Path]:
 
 def _free(target: Path) -> Path:
     """Return a name nothing has yet: the one wanted, or that with a number."""
-    names = [target, *(target.with_name(f"{target.name}.{n}") for n in range(2, NAMES_MAX))]
-    return next(name for name in names if not os.path.lexists(name))
+    numbered = (target.with_name(f"{target.name}.{number}") for number in count(2))
+    return next(name for name in chain([target], numbered) if not os.path.lexists(name))

@@ -2,7 +2,7 @@
 
 import re
 import struct
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from gateway.dicom import times
 from gateway.importing import pictures
@@ -61,6 +61,7 @@ def _microseconds(text: object, fraction: object) -> int:
         moment = datetime(*map(int, match.groups()))  # type: ignore[arg-type]  # noqa: DTZ001
     except ValueError:
         return times.UNKNOWN
-    since = (moment - times.EPOCH) // timedelta(microseconds=1)
     digits = fraction.decode("ascii", "replace") if isinstance(fraction, bytes) else ""
-    return since + (int(digits.ljust(6, "0")[:6]) if re.fullmatch(r"[0-9]+", digits) else 0)
+    if not re.fullmatch(r"[0-9]+", digits):
+        digits = "0"
+    return times.from_datetime(moment) + int(digits.ljust(6, "0")[:6])

@@ -168,10 +168,11 @@ def merged(stated: Order, listed: Order | None) -> Order:
         said, found = getattr(stated, name), getattr(listed, name)
         if said and found and said != found:
             raise OrderIncomplete(f"The worklist has another {name} for this accession number.")
-    return Order(**{**listed.known, **stated.known})
+    return over(stated, listed)
 
 
 def over(stronger: Order, weaker: Order) -> Order:
+    """Put what one says over what the other says."""
     return Order(**{**weaker.known, **stronger.known})
 
 

@@ -16,7 +16,7 @@ from gateway.importing import frames, media, plan
 from gateway.importing import study as studies
 from gateway.importing.frames import Job, Prepared
 from gateway.importing.instances import SeriesOrder
-from gateway.importing.keeping import LocalAssociation, is_kept
+from gateway.importing.keeping import PEER, LocalAssociation, is_kept
 from gateway.importing.options import Options
 from gateway.importing.plan import Plan
 from gateway.importing.report import Report
@@ -75,23 +75,23 @@ def import_path(gateway: Gateway, path: Path, options: Options, watch: Watch = N
         # 1. Look.
         source = open_source(path)
         cleaning.callback(source.close)
-        todo = _planned(source, path, report)
+        planned = _planned(source, path, report)
         # 2. Identify.
         study = None
-        if todo.recordings:
-            stated = studies.stated_order(path, source, todo, options)
+        if planned.recordings:
+            stated = studies.stated_order(path, source, planned, options)
             study = studies.identified(
-                source, todo, replace(options, order=stated),
+                source, planned, replace(options, order=stated),
                 tenant=gateway.settings.tenant, report=report, cleaning=cleaning,
             )  # fmt: skip
             studies.check_patient(gateway.ledger, study.order)
         # 3. Keep.
         with LocalAssociation(
-            gateway.settings, gateway.ledger, now=gateway.now, ae_title=options.ae_title,
+            gateway.settings, gateway.ledger, now=gateway.now, caller=(options.ae_title, PEER),
             waiting=watch.waiting,
         ) as association:  # fmt: skip
             work = _Work(association, report, watch, study)
-            work.all_of(source, todo)
+            work.all_of(source, planned)
     # 4. Declare.
     report.study_instance_uids = list(work.study_uids)
     _declare(gateway, report, work.missing_count)
@@ -100,13 +100,13 @@ def import_path(gateway: Gateway, path: Path, options: Options, watch: Watch = N
 
 
 def _planned(source: Source, path: Path, report: Report) -> Plan:
-    todo = plan.make(source)
-    for name in todo.ignored:
+    planned = plan.make(source)
+    for name in planned.ignored:
         report.ignore(name)
-    if not todo.recordings and not todo.dicom and not todo.directories:
-        why = f"{todo.refused[0][0]}: {todo.refused[0][1]}" if todo.refused else "no frame is in it"
+    if not planned.recordings and not planned.dicom and not planned.directories:
+        why = ": ".join(planned.refused[0]) if planned.refused else "no frame is in it"
         raise NothingToImport(f"There is nothing to import in {path.name}: {why}")
-    return todo
+    return planned
 
 
 def _declare(gateway: Gateway, report: Report, missing_count: int) -> None:
@@ -135,16 +135,16 @@ class _Work:
         self.study_uids: dict[str, None] = {}
         self.missing_count = 0  # frames that are known to be, and are not kept
 
-    def all_of(self, source: Source, todo: Plan) -> None:
-        self._total += len(todo.dicom) if self._total or not self._study else 0
-        refusals = [*todo.refused, *media.missing(source, todo)]
+    def all_of(self, source: Source, planned: Plan) -> None:
+        self._total += len(planned.dicom) if self._total or not self._study else 0
+        refusals = [*planned.refused, *media.missing(source, planned)]
         self._keep([Prepared(name, "", refused=why) for name, why in refusals])
         if self._study is not None:
             for take in self._study.takes:
                 self._recording(self._study, take)
             if self._report.imported_count or self._report.already_there_count:
                 self.study_uids[self._study.order.study_instance_uid] = None
-        for group in _grouped(self._media(source, todo)):
+        for group in _grouped(self._media(source, planned)):
             self._keep(group)
 
     def _recording(self, study: Study, take: Take) -> None:
@@ -164,11 +164,11 @@ class _Work:
             why = f"{lost:,} pictures at its end could not be decoded."
             self._keep([Prepared(take.name, "", refused=why)])
 
-    def _media(self, source: Source, todo: Plan) -> Iterator[Prepared]:
+    def _media(self, source: Source, planned: Plan) -> Iterator[Prepared]:
         def is_known(study_uid: str, series_uid: str, uid: str) -> bool:
             return self._association.is_known(study_uid, series_uid)(uid)
 
-        for item in todo.dicom:
+        for item in planned.dicom:
             prepared, study_uid = media.prepare(source, item, is_known)
             if study_uid:
                 self.study_uids[study_uid] = None

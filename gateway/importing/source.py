@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -228,13 +228,12 @@ def read_plain(path: Path, size: int) -> bytes:
 
 
 def _local_us(seconds: float) -> int:
-    moment = datetime.fromtimestamp(seconds)  # noqa: DTZ006 - wall-clock time of this machine
-    return (moment - times.EPOCH) // timedelta(microseconds=1)
+    # Wall-clock time of this machine.
+    return times.from_datetime(datetime.fromtimestamp(seconds))  # noqa: DTZ006
 
 
 def _zip_us(info: zipfile.ZipInfo) -> int:
     try:
-        moment = datetime(*info.date_time)  # noqa: DTZ001 - ZIP knows no zone
+        return times.from_datetime(datetime(*info.date_time))  # noqa: DTZ001 - ZIP knows no zone
     except ValueError:
         return times.UNKNOWN
-    return (moment - times.EPOCH) // timedelta(microseconds=1)

@@ -8,7 +8,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import pairwise
 
 from gateway.dicom import times
@@ -99,7 +99,7 @@ def _time_in(match: re.Match[str] | None, *, absolute: bool) -> int | None:
             day = datetime(  # noqa: DTZ001 - wall-clock time, as the recorder wrote it
                 int(said["year"]), int(said.get("month", 1)), int(said.get("day", 1)), clock["hour"]
             )
-            start, clock["hour"] = (day - times.EPOCH) // timedelta(microseconds=1), 0
+            start, clock["hour"] = times.from_datetime(day), 0
     except (ValueError, KeyError):
         return None
     seconds = clock["hour"] * 3600 + clock["minute"] * 60 + clock["second"]
@@ -181,4 +181,4 @@ def _value(text: str, heading: str) -> tuple[int, bool] | None:
         moment = datetime.fromisoformat(text).replace(tzinfo=None)
     except ValueError:
         return None
-    return (moment - times.EPOCH) // timedelta(microseconds=1), True
+    return times.from_datetime(moment), True

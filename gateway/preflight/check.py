@@ -4,7 +4,12 @@ from pathlib import Path
 
 from pydicom.config import disable_value_validation
 
-from gateway.dicom.storage_classes import VIDEO_ENDOSCOPIC
+from gateway.dicom.storage_classes import (
+    EXPLICIT_BIG,
+    EXPLICIT_LITTLE,
+    IMPLICIT_LITTLE,
+    VIDEO_ENDOSCOPIC,
+)
 from gateway.errors import Undecodable
 from gateway.preflight import attributes, timing
 from gateway.preflight.frames import LOOKED_INTO, FrameCheck
@@ -14,7 +19,7 @@ from gateway.preflight.report import Findings, Report
 EVERY = 50
 """One frame in so many is decoded, and the first and the last: a part of 2,000 frames costs the
 check a tenth of a second."""
-_NATIVE = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"})
+_NATIVE = frozenset({IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG})
 
 
 def check(path: Path, *, every: int = EVERY) -> Report:

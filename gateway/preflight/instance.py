@@ -4,16 +4,15 @@ import os
 import struct
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from pydicom import Dataset
-from pydicom.filereader import read_dataset
 
-from gateway.dicom import identity, part10
-from gateway.dicom.header import DEFLATED, EXPLICIT_BIG, IMPLICIT_LITTLE
+from gateway.dicom import data_set, identity, part10
+from gateway.dicom.header import UNDEFINED
 from gateway.dicom.part10 import FileMeta
+from gateway.dicom.storage_classes import DEFLATED, EXPLICIT_BIG, IMPLICIT_LITTLE
 from gateway.errors import Undecodable
 from gateway.preflight.report import Findings
 
@@ -23,10 +22,8 @@ FRAME_BYTES_MAX = 64 << 20
 FRAGMENTS_MAX = 1_000_000
 DEFERRED_BYTES = "8 MB"
 """Header values longer than this are left in the file."""
-_PIXEL_DATA = 0x7FE00010
 _ITEM = struct.Struct("<HHL")
 _ITEM_TAG, _DELIMITER_TAG = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
-_UNDEFINED = 0xFFFFFFFF
 UNREADABLE = (*identity.UNREADABLE, ArithmeticError, RecursionError)
 """What the library raises, all in all, for a header that is none."""
 
@@ -63,13 +60,7 @@ class OpenInstance:
         if syntax == DEFLATED:
             raise Undecodable("A deflated data set is not checked: inflate it first.")
         self._file.seek(self.meta.data_set_offset)
-        return read_dataset(
-            self._file,
-            is_implicit_VR=syntax == IMPLICIT_LITTLE,
-            is_little_endian=syntax != EXPLICIT_BIG,
-            stop_when=lambda tag, _vr, _length: tag >= _PIXEL_DATA,
-            defer_size=DEFERRED_BYTES,
-        )
+        return data_set.read(self._file, syntax, defer_size=DEFERRED_BYTES)
 
     def _begin_pixel_data(self) -> None:
         """Read the pixel data element's own header, and the Basic Offset Table."""
@@ -87,7 +78,7 @@ class OpenInstance:
             (self.pixel_bytes,) = struct.unpack("<L", raw[4:8])
         else:
             (self.pixel_bytes,) = struct.unpack(f"{order}L", raw[8:12])
-        if self.pixel_bytes == _UNDEFINED:
+        if self.pixel_bytes == UNDEFINED:
             self.encapsulated = True
             self._read_table()
 
@@ -133,12 +124,7 @@ class OpenInstance:
     def __enter__(self) -> "OpenInstance":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
 

@@ -14,10 +14,6 @@ import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
 from gateway.errors import ConfigurationError
 
 SOCKET_PATH_BYTES_MAX = 100
@@ -135,6 +131,10 @@ def command(home: Path) -> list[str]:
 
 def is_ready(home: Path) -> bool:
     """Ask the broker with a PING. It answers with an error while it still loads its file."""
+    import redis  # costs a start a third of a second, and only who starts the broker needs it
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
     client = redis.Redis(
         unix_socket_path=str(socket_path(home)),
         socket_timeout=PING_TIMEOUT_S,

@@ -5,11 +5,10 @@ import re
 from flask import Flask
 from flask.testing import FlaskClient
 
-from gateway.ledger import migrate
-from gateway.ledger.engine import Ledger
 from gateway.settings import Settings
 from gateway.web.accounts import Role, add_user
 from gateway.web.application import create_app
+from tests import ledgers
 
 ADMIN, VIEWER = "admin", "viewer"
 OWN_PASSWORD = "a password of my own"
@@ -19,8 +18,7 @@ COOKIE = "capsule_session"
 
 def prepare(settings: Settings) -> dict[str, str]:
     """Make the ledger with both of them in it; returns their session cookies by name."""
-    ledger = Ledger(settings.ledger_url)
-    migrate.upgrade(ledger)
+    ledger = ledgers.in_home(settings.home)
     app = create_app(settings, ledger)
     cookies = {
         name: sign_in(app, name, add_user(ledger, name, role=role))

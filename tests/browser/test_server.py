@@ -3,21 +3,13 @@
 import pytest
 from playwright.sync_api import expect
 
-from gateway.ledger import migrate
-from gateway.ledger.engine import Ledger
-from gateway.settings import Settings
 from gateway.web.accounts import add_user
+from tests import ledgers
 from tests.browser.conftest import Console
 from tests.browser.filling import Filling
 from tests.browser.people import OWN_PASSWORD
 
-
-@pytest.fixture
-def ledger(tmp_path):
-    ledger = Ledger(Settings(home=tmp_path).ledger_url)
-    migrate.upgrade(ledger)
-    yield ledger
-    ledger.dispose()
+ledger = ledgers.ledger
 
 
 @pytest.fixture

@@ -13,38 +13,21 @@ from pathlib import Path
 
 import pytest
 
-from gateway.dicom.part10 import first_fragment
-from gateway.importing import run
 from gateway.importing.inbox import Inbox
-from gateway.importing.options import Options
 from gateway.importing.order import Order
 from gateway.ledger import events
 from gateway.ledger.queries import associations, due
 from gateway.model import AssociationOutcome
+from tests import recordings
 from tests.instances import jpeg
-from tests.recordings import Kept, avi_of, folder_of, frames
+from tests.recordings import avi_of, folder_of, frames
 from tests.running import eventually
 
 pytestmark = pytest.mark.timeout(240)
 
 FRAMES = 600
+kept = recordings.kept
 ORDER = json.dumps({"patient_id": "P1", "study_date": "20260131", "fps": 2})
-
-
-@pytest.fixture
-def kept(tmp_path):
-    made = Kept(tmp_path / "home")
-    yield made
-    made.ledger.dispose()
-
-
-def streams(kept):
-    found = [first_fragment(content) for _, content in kept.members()]
-    return [one[:-1] if one.endswith(b"\xff\xd9\0") else one for one in found]
-
-
-def importing(kept, path):
-    return run.import_path(run.Gateway(kept.settings, kept.ledger), path, Options(order=Order()))
 
 
 def start(kept, *words, environ, **more):
@@ -70,11 +53,11 @@ def test_an_import_that_is_ended_half_way_is_made_whole_by_the_next(
     eventually(lambda: packed_bytes(kept) or process.poll() is not None, "the first frames")
     process.send_signal(signal_number)
     process.wait(30)
-    report = importing(kept, folder)
+    report = kept.import_from(folder, Order())
     assert report.imported_count + report.already_there_count == FRAMES
-    assert streams(kept) == wanted
+    assert kept.streams() == wanted
     assert len({row["sop_instance_uid"] for row, _ in kept.members()}) == FRAMES
-    assert importing(kept, folder).already_there_count == FRAMES
+    assert kept.import_from(folder, Order()).already_there_count == FRAMES
     with kept.ledger.reading() as session:
         assert events.first_broken(session) is None
         outcomes = [row.outcome for row in associations.latest(session)]
@@ -190,7 +173,7 @@ def test_an_inbox_killed_during_an_import_does_it_again_and_stores_nothing_twice
         assert second.wait(30) == 0
     said = report_of(inbox, "done", "case")
     assert said["imported"] + said["already_there"] == FRAMES
-    assert streams(kept) == wanted
+    assert kept.streams() == wanted
 
 
 @pytest.mark.usefixtures("home_in_environment")

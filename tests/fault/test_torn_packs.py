@@ -7,26 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from gateway.dicom import part10
-from gateway.dicom.storage_classes import JPEG_BASELINE, VL_ENDOSCOPIC
 from gateway.errors import StorageError
 from gateway.packs import reading, tar
 from gateway.packs.writer import PackWriter
-from tests.instances import SERIES_UID, frame
-
-
-def content(number: int) -> bytes:
-    meta = part10.encode_file_meta(
-        sop_class_uid=VL_ENDOSCOPIC, sop_instance_uid=f"{SERIES_UID}.{number}",
-        transfer_syntax_uid=JPEG_BASELINE, source_ae_title="WS",
-    )  # fmt: skip
-    return meta + frame(number)
+from tests.instances import SERIES_UID, part10_frame
 
 
 def append(pack: PackWriter, *numbers: int) -> None:
     """Write members together, as an operations window does."""
     for number in numbers:
-        data = content(number)
+        data = part10_frame(number)
         pack.stage(f"{SERIES_UID}.{number}.dcm", [data], digest=tar.content_digest(data))
     pack.flush()
 
@@ -46,7 +36,7 @@ def two(tmp_path) -> tuple[bytes, int, int]:
     append(pack, 1)
     start = pack.size_bytes
     append(pack, 2)
-    end = start + tar.BLOCK + len(content(2))
+    end = start + tar.BLOCK + len(part10_frame(2))
     pack.close()
     return pack.path.read_bytes()[: pack.size_bytes + 1024], start, end
 
@@ -61,7 +51,7 @@ def two(tmp_path) -> tuple[bytes, int, int]:
 )
 def test_torn_at_any_byte_the_last_member_is_gone_and_the_first_whole(tmp_path, two, rest, step):
     whole, start, end = two
-    path, first = tmp_path / "torn.tar", tar.content_digest(content(1))
+    path, first = tmp_path / "torn.tar", tar.content_digest(part10_frame(1))
     for cut in range(start, end, step):
         torn = whole[:cut] + rest(len(whole) - cut)
         if torn == whole:
@@ -78,7 +68,7 @@ def test_recovered_at_many_of_them_the_pack_is_sealed_and_readable(tmp_path, two
     for cut in [*range(start, start + 600, 61), *range(start + 600, end, 211)]:
         path = tmp_path / f"{cut}.tar"
         path.write_bytes(whole[:cut] + bytes(len(whole) - cut))
-        assert members(path) == [content(1)]
+        assert members(path) == [part10_frame(1)]
         assert path.stat().st_size == start + len(tar.END_MARK)
 
 
@@ -89,7 +79,7 @@ def test_of_a_group_written_at_once_the_members_before_the_tear_are_whole(tmp_pa
     append(pack, 2, 3, 4)
     pack.close()
     whole = pack.path.read_bytes()[: pack.size_bytes + 1024]
-    sizes = [tar.BLOCK + tar.padded(len(content(number))) for number in (2, 3, 4)]
+    sizes = [tar.BLOCK + tar.padded(len(part10_frame(number))) for number in (2, 3, 4)]
     path = tmp_path / "torn.tar"
     for cut in range(begin, begin + sum(sizes), 97):
         torn = whole[:cut] + bytes(len(whole) - cut)
@@ -99,7 +89,7 @@ def test_of_a_group_written_at_once_the_members_before_the_tear_are_whole(tmp_pa
         # A cut inside the padding of a member takes nothing of it.
         assert len(index) in (1 + complete, 2 + complete)
         for row, number in zip(index, (1, 2, 3, 4), strict=False):
-            assert bytes(row["digest"]) == tar.content_digest(content(number))
+            assert bytes(row["digest"]) == tar.content_digest(part10_frame(number))
 
 
 def test_a_group_whose_write_failed_half_way_leaves_nothing_for_a_recovery_to_find(tmp_path):
@@ -111,7 +101,7 @@ def test_a_group_whose_write_failed_half_way_leaves_nothing_for_a_recovery_to_fi
     import resource
 
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    size = tar.BLOCK + tar.padded(len(content(2)))
+    size = tar.BLOCK + tar.padded(len(part10_frame(2)))
     os.truncate(pack.path, before + size)
     pack._allocated = before
     resource.setrlimit(resource.RLIMIT_FSIZE, (before + size + 100, limits[1]))
@@ -123,4 +113,4 @@ def test_a_group_whose_write_failed_half_way_leaves_nothing_for_a_recovery_to_fi
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     append(pack, 4)
     pack.close()
-    assert members(pack.path) == [content(1), content(4)]
+    assert members(pack.path) == [part10_frame(1), part10_frame(4)]

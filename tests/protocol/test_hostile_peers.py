@@ -174,9 +174,9 @@ def test_a_flood_of_event_reports_does_not_start_a_thread_each(listener):
 def test_many_series_on_one_association_keep_few_packs_open(listener):
     studies = {
         uid(number): frame(
-            1, SeriesInstanceUID=f"{SERIES_UID}.9.{number % 50}", SOPInstanceUID=uid(number)
+            1, SeriesInstanceUID=f"{SERIES_UID}.9.{number % 40}", SOPInstanceUID=uid(number)
         )
-        for number in range(1, 151)
+        for number in range(1, 81)
     }
     with associate(listener) as assoc:
         for one, data in studies.items():
@@ -193,20 +193,19 @@ def test_many_series_on_one_association_keep_few_packs_open(listener):
 
 def test_large_instances_in_all_contexts_at_once_stay_within_bounded_memory(listener):
     contexts = [(VL_ENDOSCOPIC, [JPEG_BASELINE])] * 64
-    pixels = bytes(3 << 20)
+    alike = encoded(data_set(1, SOPInstanceUID=uid(10), PixelData=encapsulate([bytes(3 << 20)])))
     data = {
-        number: encoded(data_set(number, PixelData=encapsulate([pixels])))
-        for number in range(1, 65)
+        number: alike.replace(uid(10).encode(), uid(number).encode(), 1) for number in range(11, 75)
     }
     tracemalloc.start()
     with Requestor(listener.port, contexts=contexts) as assoc:
         for number in data:
-            assoc.send(p_data([(2 * number - 1, 3, store_command(uid(number)))]))
+            assoc.send(p_data([(2 * number - 21, 3, store_command(uid(number)))]))
         size = max(len(content) for content in data.values())
         for at in range(0, size, 100_000):
             for number, content in data.items():
                 last = 2 if at + 100_000 >= size else 0
-                assoc.send(p_data([(2 * number - 1, last, content[at : at + 100_000])]))
+                assoc.send(p_data([(2 * number - 21, last, content[at : at + 100_000])]))
         statuses = {assoc.read_status() for _ in data}
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

@@ -10,15 +10,14 @@ import cv2
 import pytest
 from pydicom import dcmread
 
-from gateway.dicom.part10 import encode_file_meta, first_fragment
+from gateway.dicom.part10 import encode_file_meta
 from gateway.dicom.storage_classes import JPEG_BASELINE, VL_ENDOSCOPIC
 from gateway.errors import Interrupted, NothingToImport, OrderIncomplete
-from gateway.importing import run
-from gateway.importing.options import Options
 from gateway.importing.order import Order
 from gateway.ledger import events
 from gateway.ledger.queries import associations, due, studies
 from gateway.model import AssociationOutcome, SettleRule
+from tests import recordings
 from tests.instances import frame, jpeg
 from tests.recordings import (
     Kept,
@@ -33,37 +32,22 @@ from tests.recordings import (
 )
 from workers.settle import evidence
 
+kept = recordings.kept
 ORDER = Order(
     patient_id="P1", patient_name="Wang^XiaoDong=王^小东", patient_birth_date="19700101",
     patient_sex="M", accession_number="ACC1", study_date="20260131", study_time="080000",
 )  # fmt: skip
 
 
-@pytest.fixture
-def kept(tmp_path):
-    made = Kept(tmp_path / "home")
-    yield made
-    made.ledger.dispose()
-
-
-def importing(kept, path, **changes):
-    values = {"order": ORDER, **changes}
-    return run.import_path(run.Gateway(kept.settings, kept.ledger), path, Options(**values))
-
-
-def streams(kept):
-    found = []
-    for _, content in kept.members():
-        data = first_fragment(content)
-        found.append(data[:-1] if data.endswith(b"\xff\xd9\0") else data)
-    return found
+def importing(kept, path, *, order=ORDER, **options):
+    return kept.import_from(path, order, **options)
 
 
 def test_a_folder_of_frames_is_kept_bit_for_bit_in_natural_order(kept, tmp_path):
     wanted = frames(12)
     report = importing(kept, folder_of(tmp_path / "in", wanted))
     assert (report.found_count, report.imported_count, report.is_whole) == (12, 12, True)
-    assert streams(kept) == wanted
+    assert kept.streams() == wanted
     (line,) = kept.studies()
     assert (line.study.patient_id, line.study.accession_number) == ("P1", "ACC1")
     assert line.study.patient_name == "Wang^XiaoDong=王^小东"
@@ -100,7 +84,7 @@ def test_frames_that_come_later_are_added_and_the_others_stay_as_they_are(kept, 
     folder_of(tmp_path / "in", wanted)
     report = importing(kept, tmp_path / "in")
     assert (report.imported_count, report.already_there_count) == (2, 4)
-    assert streams(kept) == wanted
+    assert kept.streams() == wanted
     assert kept.studies()[0].study.declared_count == 6
 
 
@@ -160,7 +144,7 @@ def test_motion_jpeg_is_taken_out_bit_for_bit_with_its_times(kept, tmp_path, who
     (tmp_path / "v.bin").write_bytes(whole(wanted))
     report = importing(kept, tmp_path / "v.bin")
     assert (report.imported_count, report.is_whole) == (5, True)
-    assert streams(kept) == wanted
+    assert kept.streams() == wanted
     times = [int(row["acquired_us"]) for row, _ in kept.members()]
     assert [time - times[0] for time in times] == [n * 200_000 for n in range(5)]
     assert "ORIGINAL" in dcmread(io.BytesIO(kept.members()[0][1])).ImageType
@@ -170,7 +154,7 @@ def test_motion_jpeg_without_tables_gets_the_standard_ones_and_nothing_else_chan
     bare = [without_tables(standard_jpeg(seed)) for seed in range(3)]
     (tmp_path / "v.avi").write_bytes(avi_of(bare, rows=48, columns=64))
     importing(kept, tmp_path / "v.avi")
-    assert [without_tables(one) for one in streams(kept)] == bare
+    assert [without_tables(one) for one in kept.streams()] == bare
 
 
 def test_a_video_that_was_cut_off_gives_its_whole_pictures_and_names_the_last(kept, tmp_path):
@@ -205,7 +189,7 @@ def test_a_video_inside_a_zip_is_unpacked_and_cleaned_up(kept, tmp_path, monkeyp
     wanted = frames(3)
     path = zip_of(tmp_path / "v.zip", {"a/v.avi": avi_of(wanted)})
     assert importing(kept, path).imported_count == 3
-    assert streams(kept) == wanted
+    assert kept.streams() == wanted
     assert list(spool.iterdir()) == []
 
 
@@ -361,4 +345,4 @@ def test_a_zip_of_many_small_folders_is_one_recording(kept, tmp_path):
         for number in range(40):
             made.writestr(f"export/{number // 10:03d}/{number}.jpg", jpeg(number))
     importing(kept, tmp_path / "x.zip")
-    assert streams(kept) == [jpeg(number) for number in range(40)]
+    assert kept.streams() == [jpeg(number) for number in range(40)]

@@ -6,7 +6,9 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from pydicom import Dataset
+from PIL import Image
+from pydicom import Dataset, dcmread
+from pydicom.encaps import generate_frames
 from pydicom.filereader import read_dataset
 from pynetdicom import evt
 from pynetdicom.sop_class import (
@@ -18,6 +20,7 @@ from pynetdicom.sop_class import (
 
 from gateway.dicom.storage_classes import (
     EXPLICIT_LITTLE,
+    IMPLICIT_LITTLE,
     JPEG_BASELINE,
     KEY_OBJECT_SELECTION,
     VIDEO_ENDOSCOPIC,
@@ -293,6 +296,68 @@ def test_a_damaged_file_aborts_a_get_rather_than_arrive(archive):
     _, came = get(listener.port, keys("STUDY", StudyInstanceUID=STUDY_UID))
     assert came == {}
     listener.wait_until_closed()
+
+
+def test_a_get_can_be_cancelled(archive):
+    listener, _ = archive(frames=12)
+    held = []
+
+    def cancel(event):
+        held.append(event.request.AffectedSOPInstanceUID)
+        if len(held) == 1:
+            event.assoc.send_c_cancel(5, query_model=GET)
+            (serving,) = list(listener.server._receiver._live.values())
+            eventually(lambda: 5 in serving.assoc.dimse.cancel_req)
+        return 0x0000
+
+    identifier = keys("SERIES", StudyInstanceUID=STUDY_UID, SeriesInstanceUID=SERIES_UID)
+    responses, came = get(listener.port, identifier, answer=cancel, message_id=5)
+    status = responses[-1][0]
+    assert status.Status == 0xFE00
+    assert status.NumberOfCompletedSuboperations == len(came) < 12
+    assert status.NumberOfRemainingSuboperations == 12 - len(came)
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT_LITTLE, IMPLICIT_LITTLE])
+def test_who_takes_no_jpeg_gets_the_same_frames_uncompressed(archive, syntax):
+    listener, study = archive(frames=4)
+    kinds = [(VIDEO_ENDOSCOPIC, syntax), (KEY_OBJECT_SELECTION, syntax)]
+    responses, came = get(listener.port, keys("STUDY", StudyInstanceUID=STUDY_UID), storage=kinds)
+    assert counts(responses[-1][0]) == (2, 1, 0)
+    (part,) = study.derived()
+    got = read_dataset(BytesIO(came[part.sop_instance_uid]), syntax == IMPLICIT_LITTLE, True)
+    assert (got.PhotometricInterpretation, got.PlanarConfiguration) == ("RGB", 0)
+    pixels = np.frombuffer(got.PixelData, np.uint8).reshape(4, got.Rows, got.Columns, 3)
+    for shown, sent in zip(pixels, source_pictures(study), strict=True):
+        assert np.abs(shown.astype(int) - sent.astype(int)).max() <= 2
+
+
+def source_pictures(study: KeptStudy) -> list[np.ndarray]:
+    """Return the frames of the first part as Pillow, which is not ours, decodes them."""
+    ds = dcmread(study.paths()[0])
+    frames = generate_frames(ds.PixelData, number_of_frames=int(ds.NumberOfFrames))
+    return [np.asarray(Image.open(BytesIO(one)).convert("RGB")) for one in frames]
+
+
+def test_a_destination_that_takes_no_jpeg_gets_the_study_uncompressed(archive):
+    listener, study = archive(frames=3)
+    taken = [(kind, IMPLICIT_LITTLE) for kind, _ in KINDS]
+    with running_pacs(taken) as pacs:
+        add_destination(listener, "PACS", pacs.port)
+        responses = move(listener.port, keys("STUDY", StudyInstanceUID=STUDY_UID))
+    assert counts(responses[-1][0]) == (3, 0, 0)
+    (part,) = study.derived()
+    got = read_dataset(BytesIO(dict(pacs.stored)[part.sop_instance_uid]), True, True)
+    assert len(got.PixelData) == 3 * got.Rows * got.Columns * 3
+
+
+def test_a_damaged_file_is_not_sent_uncompressed_either(archive):
+    listener, study = archive()
+    path = study.paths()[0]
+    path.write_bytes(path.read_bytes()[:-9] + b"\1" * 9)
+    kinds = [(VIDEO_ENDOSCOPIC, EXPLICIT_LITTLE)]
+    responses, came = get(listener.port, keys("STUDY", StudyInstanceUID=STUDY_UID), storage=kinds)
+    assert (counts(responses[-1][0]), came) == ((0, 3, 0), {})
 
 
 @pytest.mark.parametrize(

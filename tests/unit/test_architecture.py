@@ -13,6 +13,7 @@ BASE = {"gateway.errors", "gateway.model", "gateway.status"}
 EDGE = BASE | {"gateway.settings", "gateway.log", "gateway.metrics"}
 RECORDS = {"gateway.dicom", "gateway.packs", "gateway.ledger"}
 NETWORK = {"gateway.network", "gateway.dimse"}
+PROFILE = {"gateway.profile", "gateway.windows", "gateway.routing", "gateway.ladder"}
 READY = {"gateway.up.runfile"}
 MADE = {"workers.dicom_objects", "workers.derived_files", "workers.lease"}
 
@@ -27,16 +28,27 @@ MAY_IMPORT = {
     "gateway.log": {"gateway.settings"},
     "gateway.metrics": BASE | {"gateway.settings", "gateway.ledger"},
     "gateway.network": {"gateway.errors"},
+    "gateway.windows": {"gateway.errors"},
+    "gateway.routing": {"gateway.errors"},
+    "gateway.ladder": {"gateway.model", "gateway.dicom"},
+    "gateway.profile": {"gateway.errors", "gateway.model", "gateway.windows"},
     "gateway.dicom": BASE,
     "gateway.dimse": BASE | {"gateway.dicom", "gateway.network"},
     "gateway.packs": EDGE | {"gateway.dicom"},
-    "gateway.ledger": EDGE,
+    "gateway.ledger": EDGE | PROFILE,
     "gateway.ledger.search_keys": {"gateway.dicom"},
     "gateway.correcting": EDGE | RECORDS,
-    "gateway.scp": EDGE | RECORDS | READY | NETWORK,
-    "gateway.web": EDGE | RECORDS | READY | NETWORK | {"gateway.correcting"},
+    "gateway.holdings": EDGE | RECORDS | {"gateway.dimse"},
+    "gateway.scp": EDGE | RECORDS | READY | NETWORK | {"gateway.holdings"},
+    "gateway.web": EDGE | RECORDS | READY | NETWORK | PROFILE | {"gateway.correcting"},
+    "gateway.web.dicomweb": EDGE
+    | RECORDS
+    | NETWORK
+    | {"gateway.holdings", "gateway.scp", "gateway.importing", "gateway.web"},
     "gateway.importing": EDGE | RECORDS | NETWORK | {"gateway.scp", "gateway.up.leash"},
     "gateway.preflight": BASE | {"gateway.dicom"},
+    "gateway.deidentify": BASE | {"gateway.dicom"},
+    "gateway.pseudonym_keys": EDGE | {"gateway.deidentify"},
     "gateway.simulator": EDGE | READY | {"gateway.dicom"} | NETWORK,
     "gateway.up": {"gateway.errors", "gateway.settings", "gateway.log"},
     "gateway.up.runfile": {"gateway.errors"},
@@ -51,8 +63,14 @@ MAY_IMPORT = {
     "workers.dicom_objects": BASE | {"gateway.dicom"},
     "workers.lease": EDGE | {"gateway.ledger"},
     "workers.derived_files": EDGE | {"gateway.dicom", "gateway.packs"},
-    "workers.part_files": EDGE | {"gateway.dicom", "gateway.packs", "workers.wrap"} | MADE,
+    "workers.part_files": EDGE
+    | {"gateway.dicom", "gateway.packs", "workers.part_proof", "workers.wrap"}
+    | MADE,
+    "workers.part_proof": EDGE | {"workers.derived_files", "workers.wrap"},
     "workers.frame_spool": EDGE | {"gateway.packs"},
+    "workers.carrier_files": EDGE
+    | {"gateway.dicom", "gateway.packs", "workers.stored_header"}
+    | MADE,
     "workers.fallback_files": EDGE | {"gateway.dicom", "gateway.packs", "workers.wrap"} | MADE,
     "workers.received_pixels": EDGE | {"gateway.dicom", "gateway.packs", "workers.wrap"},
     "workers.examining": EDGE
@@ -79,11 +97,22 @@ MAY_IMPORT = {
     "workers.landmarks": EDGE | {"gateway.ledger", "workers.summary", "workers.stored_recording"},
     "workers.wrap": BASE | {"gateway.dicom", "workers.dicom_objects"},
     "workers.source_study": EDGE | {"gateway.ledger", "workers.dicom_objects"},
-    "workers.corrected_originals": EDGE | RECORDS | MADE,
+    "workers.corrected_originals": EDGE | RECORDS | MADE | {"workers.stored_header"},
+    "workers.stored_header": BASE | {"gateway.dicom", "gateway.packs"},
+    "workers.deidentified_files": EDGE
+    | RECORDS
+    | MADE
+    | {"gateway.deidentify", "workers.frame_spool", "workers.stored_header"},
     "workers.rejection_note": BASE | {"gateway.dicom", "workers.dicom_objects"},
     "workers.rejecting": EDGE | {"gateway.ledger", "workers.rejection_note"} | MADE,
     "workers.summary": BASE | {"gateway.dicom", "workers.dicom_objects"},
-    "workers.deliver": EDGE | RECORDS | NETWORK | {"gateway.preflight"},
+    "workers.deliver": EDGE
+    | RECORDS
+    | NETWORK
+    | PROFILE
+    | MADE
+    | {"gateway.deidentify", "gateway.pseudonym_keys", "workers.deidentified_files"}
+    | {"gateway.preflight", "workers.carrier_files", "workers.fallback_files"},
 }
 
 # Somebody else's package -> the only prefixes that may name it (and translate its errors).
@@ -120,8 +149,13 @@ PURE = {
     "gateway.errors",
     "gateway.model",
     "gateway.status",
+    "gateway.profile",
+    "gateway.windows",
+    "gateway.routing",
+    "gateway.ladder",
     "gateway.dicom",
     "workers.dicom_objects",
+    "gateway.deidentify",
     "gateway.dimse.pdu",
     "gateway.importing.avi",
     "gateway.importing.clock",

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.sequence import Sequence as Items
 
+from gateway.dicom import times
 from gateway.dicom.storage_classes import SECONDARY_CAPTURE
 from gateway.model import DerivedRole, KeyFrameReason
 from workers import dicom_objects
 from workers.dicom_objects import MODEL_NAME, MadeInstance, Placement, Reference, SourceStudy, code
-from workers.summary.key_frame import KeyFrame, clock
+from workers.summary.key_frame import KeyFrame
 
 SERIES_NUMBER, SERIES_DESCRIPTION = 903, "Contact sheet"
 
@@ -126,7 +127,7 @@ def make(study: SourceStudy, number: int, title: str, tiles: Sequence[Tile]) -> 
 
 
 def _captions(key_frame: KeyFrame) -> tuple[str, str]:
-    frame = f"{clock(key_frame.elapsed_ms)}  #{key_frame.recording_frame_number}"
+    frame = f"{times.clock(key_frame.elapsed_ms)}  #{key_frame.recording_frame_number}"
     return frame, str(key_frame.choice.reason)
 
 

@@ -48,13 +48,7 @@ class KeyFrame:
     @property
     def in_words(self) -> str:
         """Return for instance 'Frame 23145, +03:12:45'."""
-        return f"Frame {self.recording_frame_number}, {clock(self.elapsed_ms)}"
-
-
-def clock(elapsed_ms: int) -> str:
-    """Return an elapsed time as people read it, for instance '+03:12:45'."""
-    seconds = elapsed_ms // 1000
-    return f"+{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+        return f"Frame {self.recording_frame_number}, {times.clock(self.elapsed_ms)}"
 
 
 def make(study: SourceStudy, key_frame: KeyFrame, fragment: bytes) -> MadeInstance:

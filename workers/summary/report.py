@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pydicom import Dataset
 from pydicom.sequence import Sequence
 
-from gateway.dicom import uids
+from gateway.dicom import times, uids
 from gateway.dicom.storage_classes import COMPREHENSIVE_SR
 from gateway.model import DerivedRole, KeyFrameReason, Organ
 from workers import dicom_objects
 from workers.dicom_objects import MODEL_NAME, MadeInstance, Placement, Reference, SourceStudy, code
 from workers.summary import document
-from workers.summary.key_frame import KeyFrame, clock
+from workers.summary.key_frame import KeyFrame
 from workers.summary.parts import SourcePart
 
 SERIES_NUMBER, SERIES_DESCRIPTION = 904, "Capsule report"
@@ -147,7 +147,7 @@ def _landmark(study: SourceStudy, one: Landmark) -> Dataset:
         ),
     ]
     who = f"corrected by {one.edited_by}" if one.edited_by else "estimated from tissue colour"
-    words = f"Frame {one.recording_frame_number}, {clock(one.elapsed_ms)}, {who}"
+    words = f"Frame {one.recording_frame_number}, {times.clock(one.elapsed_ms)}, {who}"
     content.append(document.text("CONTAINS", code("121106", "DCM", "Comment"), words))
     return _group(study, name, content)
 

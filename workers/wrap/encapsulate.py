@@ -24,7 +24,7 @@ def before_frames(head: bytes, sizes: NDArray[np.int64]) -> bytes:
     sizes: of the fragments, bytes, in order. Raises LimitExceeded if a 32-bit offset cannot
     reach the last one.
     """
-    ends = np.cumsum(_on_disk(sizes))
+    ends = np.cumsum(on_disk(sizes))
     offsets = np.concatenate([[0], ends[:-1]])
     if offsets[-1] > PIXEL_DATA_BYTES_MAX:
         raise LimitExceeded("A multi-frame instance would be larger than 4 GiB.")
@@ -42,17 +42,23 @@ def pieces(
     yield beginning
     for fragment in fragments:
         padding = len(fragment) % 2
-        yield _ITEM.pack(0xFFFE, 0xE000, len(fragment) + padding)
+        yield item_header(len(fragment))
         yield fragment
         if padding:
             yield b"\0"
     yield DELIMITER
 
 
+def item_header(size: int) -> bytes:
+    """Return what stands before a fragment of this many bytes."""
+    return _ITEM.pack(0xFFFE, 0xE000, size + size % 2)
+
+
 def size_bytes(beginning: bytes, sizes: NDArray[np.int64]) -> int:
     """Return how long the file will be."""
-    return len(beginning) + int(_on_disk(sizes).sum()) + len(DELIMITER)
+    return len(beginning) + int(on_disk(sizes).sum()) + len(DELIMITER)
 
 
-def _on_disk(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+def on_disk(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how many bytes each fragment takes with its item header and its padding."""
     return sizes + sizes % 2 + ITEM_BYTES

@@ -10,9 +10,9 @@ from pydicom.datadict import tag_for_keyword
 
 from gateway.dicom import times
 from gateway.dicom.encapsulation import Fragments
+from gateway.dicom.image import Image
 from gateway.dicom.storage_classes import VIDEO_ENDOSCOPIC
 from gateway.model import FrameEncoding
-from workers.wrap.image import Image
 from workers.wrap.recording import Frames
 from workers.wrap.segment import Limits
 from workers.wrap.video_endoscopic import MODALITY, PHOTOMETRIC_INTERPRETATION

@@ -10,12 +10,11 @@ import hashlib
 from pydicom import Dataset
 
 from gateway.dicom import uids
-from gateway.dicom.storage_classes import MULTI_FRAME_TRUE_COLOR_SC
+from gateway.dicom.storage_classes import MULTI_FRAME_GRAYSCALE_BYTE_SC, MULTI_FRAME_TRUE_COLOR_SC
 from workers import dicom_objects
 from workers.dicom_objects import RULESET
 
 ROLE = "frames-fallback"
-MULTI_FRAME_GRAYSCALE_BYTE_SC = "1.2.840.10008.5.1.4.1.1.7.2"
 
 _NOT_IN_THE_IOD = (
     "AcquisitionContextSequence",

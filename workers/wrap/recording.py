@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.dicom.image import FRAME_CLASSES
 from gateway.model import FrameEncoding, FrameFault
-from workers.wrap.image import FRAME_CLASSES
 
 FRAME = np.dtype(
     [

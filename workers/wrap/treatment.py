@@ -9,12 +9,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from gateway.dicom import jpeg, jpeg_repair
+from gateway.dicom import jpeg, jpeg_repair, pixels
+from gateway.dicom.image import Image
 from gateway.dicom.jpeg import ColourSpace
+from gateway.dicom.pixels import Codec
 from gateway.model import Compression, FrameEncoding, FrameFault, FrameTreatment
-from workers.wrap import pixels
-from workers.wrap.image import Image
-from workers.wrap.pixels import Codec
 
 _ENCODINGS = {
     ColourSpace.YCBCR: FrameEncoding.JPEG_YBR,

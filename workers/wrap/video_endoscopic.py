@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
 from gateway.dicom import private_block, times, uids
-from gateway.dicom.storage_classes import STORAGE_CLASSES, VIDEO_ENDOSCOPIC
+from gateway.dicom.storage_classes import MULTI_FRAME_CLASSES, VIDEO_ENDOSCOPIC
 from gateway.model import Compression, DerivedRole, FrameEncoding, FrameTreatment
 from workers import dicom_objects
 from workers.dicom_objects import Placement, SourceStudy
@@ -114,7 +114,7 @@ def _add_times(ds: Dataset, source: Source, part: Part) -> None:
         legal = times.from_date_time(zoned) != times.UNKNOWN
         ds.AcquisitionDateTime = zoned if legal else moment
     vector = frame_time_vector(source.timeline.elapsed_us[part.positions])
-    _set_raw(ds, "FrameTimeVector", "DS", "\\".join(map(str, vector.tolist())))
+    _set_text(ds, "FrameTimeVector", "DS", "\\".join(map(str, vector.tolist())))
     ds.FrameIncrementPointer = tag_for_keyword("FrameTimeVector")
     ds.FrameDelay = "0"
     ds.EffectiveDuration = f"{int(vector.sum()) / 1000:.3f}"
@@ -183,17 +183,12 @@ def _add_sources(ds: Dataset, part: Part, frames: Frames, ends: tuple[str, str])
     items = {}
     for position, sop_class_uid in zip((0, -1), ends, strict=True):
         uid = bytes(frames["sop_instance_uid"][position]).decode()
-        several = _is_multi_frame(sop_class_uid)  # PS3.3 10.3: of others there are no numbers
+        several = sop_class_uid in MULTI_FRAME_CLASSES  # PS3.3 10.3: of others there are no numbers
         number = int(frames["source_frame"][position]) if several else 0
         items[uid, number] = dicom_objects.source_image(
             sop_class_uid, uid, dicom_objects.code(*purpose), frame_number=number or None
         )
     ds.SourceImageSequence = Sequence(items.values())
-
-
-def _is_multi_frame(sop_class_uid: str) -> bool:
-    name = STORAGE_CLASSES.get(sop_class_uid, "")
-    return name.startswith("Video") or "Multi-frame" in name
 
 
 def _add_provenance(ds: Dataset, source: Source, part: Part) -> None:
@@ -203,7 +198,8 @@ def _add_provenance(ds: Dataset, source: Source, part: Part) -> None:
     gateway.ContributionDateTime = f"{dicom_objects.created_at(ds, source.study):%Y%m%d%H%M%S%z}"
     ds.ContributingEquipmentSequence = Sequence([*_acquisition_equipment(ds), gateway])
     elapsed_us = source.timeline.elapsed_us[part.positions]
-    ds.ImageComments = f"Part {part.number}{_span(source, part)}, {_clock(int(elapsed_us[0]))}"
+    since = times.clock(int(elapsed_us[0]) // 1000)
+    ds.ImageComments = f"Part {part.number}{_span(source, part)}, {since}"
     block = ds.private_block(private_block.GROUP, private_block.CREATOR, create=True)
     block.add_new(private_block.SOURCE_NAMES, "UT", _source_names(frames))
     if not source.timeline.estimated:
@@ -272,14 +268,6 @@ def _acquisition_equipment(ds: Dataset) -> list[Dataset]:
     return [item]
 
 
-def _set_raw(ds: Dataset, keyword: str, vr: str, text: str) -> None:
+def _set_text(ds: Dataset, keyword: str, vr: str, text: str) -> None:
     """Set a value of thousands of numbers as it will be written: pydicom would parse each."""
-    value = text.encode("ascii")
-    value += b" " * (len(value) % 2)
-    tag = Tag(keyword)
-    ds[tag] = RawDataElement(tag, vr, len(value), value, 0, False, True)
-
-
-def _clock(elapsed_us: int) -> str:
-    seconds = max(0, elapsed_us) // 1_000_000
-    return f"+{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+    ds[keyword] = DataElement(Tag(keyword), vr, text, already_converted=True)

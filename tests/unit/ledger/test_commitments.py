@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from gateway.errors import PeerUnreachable, StaleTransition
-from gateway.ledger.queries import due
+from gateway.ledger.queries import due, outgoing
 from gateway.ledger.queries import transfers as queries
 from gateway.ledger.transitions import commitments, transfers
 from gateway.model import ItemState, TransferState
@@ -27,7 +27,7 @@ def sent(tmp_path):
 def send_all(delivery):
     attempt = delivery.claim()
     with delivery.ledger.transaction() as session:
-        for item_id in queries.unsent(session, delivery.transfer_id):
+        for item_id in outgoing.unsent(session, delivery.transfer_id):
             transfers.acknowledge_items(
                 session, delivery.transfer_id, attempt, [item_id], status=0, now=clock()
             )
@@ -109,7 +109,7 @@ def test_failures_in_two_reports_of_one_round_are_both_sent_again(sent):
     report(sent, "2.25.2", failed=UIDS[2:])
     assert sent.transfer.state is TransferState.PENDING
     with sent.ledger.reading() as session:
-        assert len(queries.unsent(session, sent.transfer_id)) == 2
+        assert len(outgoing.unsent(session, sent.transfer_id)) == 2
 
 
 def test_a_destination_that_never_keeps_an_instance_needs_an_operator(sent):

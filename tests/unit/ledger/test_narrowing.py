@@ -6,6 +6,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event, text
 
+from gateway.holdings.headers import Headers
+from gateway.holdings.identifier import Identifier
+from gateway.holdings.keys import Level
+from gateway.holdings.query import Query, narrowing_of
 from gateway.ledger import migrate
 from gateway.ledger.engine import Ledger
 from gateway.ledger.queries import narrowing
@@ -13,11 +17,8 @@ from gateway.ledger.queries import studies as queries
 from gateway.ledger.schema import Study
 from gateway.ledger.transitions import moves
 from gateway.model import StudyState
-from gateway.scp.services.headers import Headers
-from gateway.scp.services.identifier import Identifier
-from gateway.scp.services.keys import Level
-from gateway.scp.services.query import Query, narrowing_of
 from gateway.settings import Settings
+from tests import ledgers
 from tests.kept_studies import clock
 
 NAMES = ("Wang^Xiao=王^小东", "wang^XIAO", "Müller^Jo", "Muller", "王小东", "", "100%_^a", "A'b\\c")
@@ -28,8 +29,7 @@ PATIENTS = ("P1", "p1", "P_1", "P%1", "")
 @pytest.fixture(scope="module")
 def held(tmp_path_factory):
     chosen = Settings(home=tmp_path_factory.mktemp("ledger"), query_received=True)
-    ledger = Ledger(chosen.ledger_url)
-    migrate.upgrade(ledger)
+    ledger = ledgers.in_home(chosen.home)
     with ledger.transaction() as session:
         for number, name in enumerate(NAMES):
             for day in DATES:

@@ -7,17 +7,16 @@ from sqlalchemy import text
 
 from gateway.errors import (
     ConfigurationError,
+    OutcomeUnknown,
     PeerUnreachable,
     StaleTransition,
     TransitionRefused,
     WrapError,
 )
-from gateway.ledger import events, migrate
-from gateway.ledger.engine import Ledger
+from gateway.ledger import events
 from gateway.ledger.queries import due
 from gateway.ledger.queries import studies as study_queries
 from gateway.ledger.queries import transfers as transfer_queries
-from gateway.ledger.schema import Base
 from gateway.ledger.transitions import reception, registry, studies, transfers
 from gateway.ledger.transitions.studies import ChosenFrame, DerivedInstance
 from gateway.model import (
@@ -32,17 +31,11 @@ from gateway.model import (
     StudyState,
     TransferState,
 )
+from tests import ledgers
 
 NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
-
-
-@pytest.fixture
-def ledger(tmp_path):
-    opened = Ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
-    migrate.upgrade(opened)
-    yield opened
-    opened.dispose()
+ledger = ledgers.ledger
 
 
 def receive(session, key: str = "one", outcome=AssociationOutcome.RELEASED, now=NOW) -> int:
@@ -101,8 +94,13 @@ def test_the_migrations_make_exactly_the_tables_of_the_schema(ledger):
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    import gateway.ledger.accounts_schema
-    import gateway.ledger.steps_schema  # noqa: F401 - their tables belong to the same metadata
+    from gateway.ledger import (  # noqa: F401 - their tables
+        accounts_schema,
+        delivery_schema,
+        schema,
+        steps_schema,
+    )
+    from gateway.ledger.base import Base
 
     with ledger.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
@@ -238,15 +236,40 @@ def test_a_failed_send_is_postponed_then_failed_then_retried_by_an_operator(ledg
         for _ in range(3):
             claim = transfers.claim(session, 1, lease_s=60, attempts_max=3, now=at)
             transfers.send_failed(
-                session, 1, claim.attempt, PeerUnreachable("no route."),
+                session, 1, claim.attempt, OutcomeUnknown("It fell silent."),
                 attempts_max=3, retry_after_s=10, now=at,
             )  # fmt: skip
             at += timedelta(seconds=11)
         row = transfer_queries.line(session, 1).transfer
         assert row.state is TransferState.FAILED
-        assert "no route" in row.reason
+        assert "It fell silent" in row.reason
         transfers.retry(session, 1, now=at, actor="admin")
         assert due.transfers(session, at) == [1]
+
+
+def test_a_transfer_outlasts_a_destination_that_is_away_but_not_for_ever(ledger):
+    with ledger.transaction() as session:
+        add_pacs(session)
+        receive(session)
+        make_ready(session, "1.5")
+        at = NOW
+        for _ in range(20):
+            claim = transfers.claim(session, 1, lease_s=60, attempts_max=3, now=at)
+            transfers.send_failed(
+                session, 1, claim.attempt, PeerUnreachable("no route."),
+                attempts_max=3, retry_after_s=3600, now=at,
+            )  # fmt: skip
+            assert transfer_queries.line(session, 1).transfer.state is TransferState.PENDING
+            at += timedelta(hours=1)
+        at = NOW + transfers.UNREACHABLE_MAX
+        claim = transfers.claim(session, 1, lease_s=60, attempts_max=3, now=at)
+        transfers.send_failed(
+            session, 1, claim.attempt, PeerUnreachable("no route."),
+            attempts_max=3, retry_after_s=3600, now=at,
+        )  # fmt: skip
+        row = transfer_queries.line(session, 1).transfer
+        assert row.state is TransferState.FAILED
+        assert "14 days" in row.reason
 
 
 def test_pause_resume_and_cancel_follow_the_table(ledger):

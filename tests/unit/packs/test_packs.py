@@ -9,27 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.dicom import part10
-from gateway.dicom.storage_classes import JPEG_BASELINE, VL_ENDOSCOPIC
 from gateway.errors import IntegrityError, ObjectMissing, StorageFull
 from gateway.model import FrameEncoding
 from gateway.packs import index as pack_index
 from gateway.packs import reading, tar
 from gateway.packs.known import KnownInstances
 from gateway.packs.writer import PackWriter, storage_error
-from tests.instances import SERIES_UID, frame, jpeg
-
-
-def content(number: int) -> bytes:
-    meta = part10.encode_file_meta(
-        sop_class_uid=VL_ENDOSCOPIC, sop_instance_uid=f"{SERIES_UID}.{number}",
-        transfer_syntax_uid=JPEG_BASELINE, source_ae_title="WS",
-    )  # fmt: skip
-    return meta + frame(number)
+from tests.instances import SERIES_UID, jpeg, part10_frame
 
 
 def append(pack: PackWriter, number: int) -> bytes:
-    data = content(number)
+    data = part10_frame(number)
     digest = tar.content_digest(data)
     offset = pack.append(f"{SERIES_UID}.{number}.dcm", [data], digest=digest)
     return pack_index.Describer().record(data, offset=offset, size=len(data), digest=digest)
@@ -46,7 +36,7 @@ def test_a_sealed_pack_is_a_tar_every_tool_can_list_and_extract(path, tmp_path):
     pack.seal(pack_index.from_records(b"".join(rows)))
     with tarfile.open(path) as archive:
         assert archive.getnames() == [f"{SERIES_UID}.{number}.dcm" for number in (1, 2, 3)]
-        assert archive.extractfile(archive.getmembers()[1]).read() == content(2)
+        assert archive.extractfile(archive.getmembers()[1]).read() == part10_frame(2)
     listed = subprocess.run(["tar", "tf", path], capture_output=True, text=True, check=True)
     assert len(listed.stdout.split()) == 3
     assert listed.stderr == ""
@@ -71,9 +61,9 @@ def test_the_index_leads_to_the_frame(path):
     assert tar.content_digest(stream) == bytes(row["fragment_digest"])
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.data())
-def test_cut_anywhere_a_pack_keeps_exactly_its_whole_members(tmp_path_factory, data):
+@pytest.fixture(scope="module")
+def open_pack(tmp_path_factory):
+    """The path and the bytes of a pack that was not sealed, and where its members end."""
     path = tmp_path_factory.mktemp("cut") / "one.tar"
     pack = PackWriter(path)
     ends = [0]
@@ -81,13 +71,20 @@ def test_cut_anywhere_a_pack_keeps_exactly_its_whole_members(tmp_path_factory, d
         append(pack, number)
         ends.append(pack.size_bytes)
     pack.close()
+    return path, path.read_bytes(), ends
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_cut_anywhere_a_pack_keeps_exactly_its_whole_members(open_pack, data):
+    path, written, ends = open_pack
     cut = data.draw(st.integers(0, ends[-1]))
-    whole = bytearray(path.read_bytes())
+    whole = bytearray(written)
     whole[cut:] = bytes(len(whole) - cut)  # what a torn write leaves: zeros from there on
     path.write_bytes(whole)
     index, end = reading.scan(path)
     member_ends = [
-        finish - tar.padded(len(content(n))) + len(content(n))
+        finish - tar.padded(len(part10_frame(n))) + len(part10_frame(n))
         for n, finish in enumerate(ends[1:], start=1)
     ]
     # Trailing zeros of a member may be its own bytes: then it is whole although cut.
@@ -95,7 +92,7 @@ def test_cut_anywhere_a_pack_keeps_exactly_its_whole_members(tmp_path_factory, d
     assert end == ends[len(index)]
     for number, row in enumerate(index, start=1):
         kept = reading.read_range(path, int(row["offset"]), int(row["size"]))
-        assert kept == content(number)
+        assert kept == part10_frame(number)
 
 
 def test_a_flipped_bit_ends_a_recovered_pack_before_the_damaged_member(path):
@@ -127,7 +124,7 @@ def test_a_large_member_exists_only_once_it_is_committed(path):
     assert len(reading.scan(path)[0]) == 0
     row = append(pack, 1)
     stream = pack.begin(f"{SERIES_UID}.2.dcm")
-    data = content(2)
+    data = part10_frame(2)
     stream.write(data[:500])
     stream.write(data[500:])
     offset, digest = stream.commit()
@@ -145,7 +142,7 @@ def test_known_instances_are_found_in_sealed_packs_and_in_the_open_one(path):
     pack.seal(pack_index.from_records(append(pack, 1) + append(pack, 2)))
     known = KnownInstances(path.parent)
     place = known.place(f"{SERIES_UID}.2")
-    assert reading.read_range(place.pack, place.offset, place.size) == content(2)
+    assert reading.read_range(place.pack, place.offset, place.size) == part10_frame(2)
     assert known.place(f"{SERIES_UID}.9") is None
     known.add(f"{SERIES_UID}.9", place)
     assert known.place(f"{SERIES_UID}.9") == place

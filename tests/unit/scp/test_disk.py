@@ -3,8 +3,6 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pytest
-
 from gateway.ledger import events, migrate
 from gateway.ledger.engine import Ledger
 from gateway.ledger.queries import disk
@@ -12,9 +10,11 @@ from gateway.ledger.schema import Event
 from gateway.model import DiskLevel
 from gateway.packs.room import Measured, Room
 from gateway.scp.disk import DiskReport
+from tests import ledgers
 
 NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
 GIB = 1 << 30
+ledger = ledgers.ledger
 
 
 class Disk:
@@ -31,14 +31,6 @@ class Disk:
     def _clock(self) -> float:
         self.moment += 1
         return self.moment
-
-
-@pytest.fixture
-def ledger(tmp_path):
-    opened = Ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
-    migrate.upgrade(opened)
-    yield opened
-    opened.dispose()
 
 
 def rows(ledger: Ledger) -> list[tuple[str, str]]:

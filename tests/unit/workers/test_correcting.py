@@ -13,6 +13,7 @@ from gateway.dicom.storage_classes import EXPLICIT_LITTLE
 from gateway.errors import ConfigurationError, NotFound, StaleTransition, TransitionRefused
 from gateway.ledger import events
 from gateway.ledger.queries import corrections as correction_queries
+from gateway.ledger.queries import outgoing
 from gateway.ledger.queries import transfers as transfer_queries
 from gateway.ledger.schema import Derived, Event, Rejection, Transfer
 from gateway.ledger.transitions import corrections, registry, studies, transfers
@@ -183,9 +184,9 @@ def test_the_note_goes_before_what_replaces_the_rejected(study):
     make(study)
     (transfer,) = [one for one in latest(study) if destination(study, one) == "north"]
     with study.ledger.reading() as session:
-        first = transfer_queries.unsent(session, transfer.id)[0]
-        derived = transfer_queries.derived_of_items(session, [first])[first]
-    assert derived.role is DerivedRole.REJECTION_NOTE
+        first = outgoing.unsent(session, transfer.id)[0]
+        sent = outgoing.of_items(session, [first])[first]
+    assert sent.role is DerivedRole.REJECTION_NOTE
 
 
 def test_a_second_correction_takes_back_only_what_the_first_brought(study):
@@ -346,6 +347,13 @@ def test_merging_gives_every_study_of_a_patient_to_another(study):
     assert (row.patient_id, row.patient_name, row.patient_sex) == ("P2", "Li^Ming", "F")
     with pytest.raises(NotFound):
         merge_patient(study.ledger, "default", "P1", "P2", WARRANT)
+
+
+def test_studies_without_a_patient_id_are_not_taken_for_one_patient_s(tmp_path):
+    study = keep_study(tmp_path / "home", [[file_of(data_set(1, PatientID=""))]])
+    with pytest.raises(ConfigurationError, match="different patients"):
+        merge_patient(study.ledger, "default", "", "P2", WARRANT)
+    assert (study.row.patient_id, study.row.revision) == ("", 1)
 
 
 def test_an_original_is_delivered_with_the_corrected_identity_and_the_same_pixels(tmp_path):

@@ -4,12 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway.ledger import migrate
-from gateway.ledger.engine import Ledger
 from gateway.ledger.queries.due import SettleFacts
 from gateway.ledger.transitions import reception
 from gateway.model import AssociationOutcome, SeriesIdentity, SettleRule, StudyIdentity
 from gateway.settings import Settings
+from tests import ledgers
 from workers.settle import evidence
 from workers.sweep import sweep
 
@@ -47,8 +46,7 @@ def test_evidence_comes_before_timers(changes, quiet_s, rule):
 
 def test_two_sweeps_at_once_enqueue_a_study_once(tmp_path):
     settings = Settings(home=tmp_path)
-    ledger = Ledger(settings.ledger_url)
-    migrate.upgrade(ledger)
+    ledger = ledgers.in_home(tmp_path)
     with ledger.transaction() as session:
         pack = reception.open_pack(
             session, StudyIdentity("1.2.3"), SeriesIdentity("1.2.3.4"),

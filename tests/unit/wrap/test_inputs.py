@@ -21,7 +21,15 @@ from gateway.packs import manifest, reading
 from tests import images
 from tests.images import GREY_FORMS, LOSSLESS_FORMS, LOSSY_FORMS, REPAIRABLE_FORMS, picture
 from tests.instances import SERIES_UID, data_set, jpeg
-from tests.kept_studies import clock, file_of, keep_pack, keep_study, settle
+from tests.kept_studies import (
+    DyingClock,
+    Killed,
+    clock,
+    file_of,
+    keep_pack,
+    keep_study,
+    settle,
+)
 
 FORMS = {**LOSSLESS_FORMS, **LOSSY_FORMS}
 
@@ -373,25 +381,13 @@ def test_the_same_input_gives_the_same_bytes_however_often(home, tmp_path):
     assert list(study.settings.derived_dir.rglob("*.draft")) == []
 
 
-class Killed(BaseException):
-    """Stands for a process that ends between two frames."""
-
-
-class DyingClock:
-    def __init__(self, dies_at):
-        self.left = dies_at
-
-    def __call__(self):
-        self.left -= 1
-        if self.left == 0:
-            raise Killed
-        return clock()
-
-
 def test_a_wrap_that_dies_while_frames_are_treated_is_finished_by_the_next_attempt(home):
     files = [form(n, picture(n)) for n, form in enumerate(FORMS.values(), 1)]
-    study = keep_study(home, [files, [images.palette(50, picture(5))]], attempts_max=20)
-    for dies_at in range(2, 90, 11):
+    packs = [files, [images.palette(50, picture(5))]]
+    counting = DyingClock(0)
+    keep_study(home / "counted", packs).wrap(now=counting)
+    study = keep_study(home, packs, attempts_max=20)
+    for dies_at in range(2, counting.calls, counting.calls // 8):
         with pytest.raises(Killed):
             study.wrap(study.claim(clock() + timedelta(hours=dies_at)), now=DyingClock(dies_at))
         assert study.derived() == []

@@ -2,6 +2,7 @@
 
 import dataclasses
 from datetime import UTC, datetime
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -47,7 +48,9 @@ def parts_of(source, frames_max=2_000):
 
 
 def header_of(source, number=1, frames_max=2_000):
-    return video_endoscopic.header(source, parts_of(source, frames_max)[number - 1], ENDS)
+    """Return a header as a reader finds it."""
+    ds = video_endoscopic.header(source, parts_of(source, frames_max)[number - 1], ENDS)
+    return dcmread(BytesIO(dicom_objects.encode_head(ds, JPEG_BASELINE)))
 
 
 def test_the_first_frame_says_when_and_the_vector_says_how_long():

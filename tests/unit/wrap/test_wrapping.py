@@ -14,7 +14,15 @@ from gateway.model import DerivedRole, Disposition, StudyState
 from gateway.packs import reading
 from gateway.packs.multiframe import MultiFrameFile
 from tests.instances import SERIES_UID, data_set, jpeg
-from tests.kept_studies import clock, file_of, keep_pack, keep_study, settle
+from tests.kept_studies import (
+    DyingClock,
+    Killed,
+    clock,
+    file_of,
+    keep_pack,
+    keep_study,
+    settle,
+)
 
 
 def frame_file(number, **changes):
@@ -215,10 +223,6 @@ def test_lost_files_are_made_again_as_they_were(home):
     assert files(study) == before
 
 
-class Killed(BaseException):
-    """Stands for a process that ends between two frames."""
-
-
 def test_a_wrap_that_dies_at_any_frame_is_finished_by_the_next_attempt(home, tmp_path):
     calls = count_calls(keep_study(home, [frame_files(range(1, 8))], part_frames_max=3))
     whole = None
@@ -238,21 +242,10 @@ def test_a_wrap_that_dies_at_any_frame_is_finished_by_the_next_attempt(home, tmp
     assert all_frames(study) == [padded(jpeg(number)) for number in range(1, 8)]
 
 
-class DyingClock:
-    def __init__(self, dies_at):
-        self.left = dies_at
-
-    def __call__(self):
-        self.left -= 1
-        if self.left == 0:
-            raise Killed
-        return clock()
-
-
 def count_calls(study):
-    ticking = DyingClock(10**9)
-    study.wrap(now=ticking)
-    return 10**9 - ticking.left
+    counting = DyingClock(0)
+    study.wrap(now=counting)
+    return counting.calls
 
 
 def set_received_at(study):

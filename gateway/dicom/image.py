@@ -6,25 +6,29 @@ from io import BytesIO
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.filereader import read_dataset
 
+from gateway.dicom import data_set
+from gateway.dicom.identity import UNREADABLE
 from gateway.dicom.storage_classes import (
+    EXPLICIT_BIG,
+    MULTI_FRAME_GRAYSCALE_BYTE_SC,
     MULTI_FRAME_TRUE_COLOR_SC,
     SECONDARY_CAPTURE,
     VIDEO_ENDOSCOPIC,
+    VIDEO_PHOTOGRAPHIC,
     VL_ENDOSCOPIC,
+    VL_PHOTOGRAPHIC,
 )
 
-IMPLICIT_LITTLE, EXPLICIT_BIG = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"
 FRAME_CLASSES = frozenset(
     {
         VL_ENDOSCOPIC,
         VIDEO_ENDOSCOPIC,
         SECONDARY_CAPTURE,
-        "1.2.840.10008.5.1.4.1.1.7.2",  # Multi-frame Grayscale Byte SC
+        MULTI_FRAME_GRAYSCALE_BYTE_SC,
         MULTI_FRAME_TRUE_COLOR_SC,
-        "1.2.840.10008.5.1.4.1.1.77.1.4",  # VL Photographic
-        "1.2.840.10008.5.1.4.1.1.77.1.4.1",  # Video Photographic
+        VL_PHOTOGRAPHIC,
+        VIDEO_PHOTOGRAPHIC,
     }
 )
 """SOP classes in which endoscopes store frames; instances of others are delivered as they came."""
@@ -32,8 +36,6 @@ PIXELS_MAX = 1 << 24
 """Of a frame: four times the largest endoscope. Larger pictures are delivered as they came."""
 FRAMES_MAX = 1_000_000
 
-_STOP_AT = 0x7FE00010
-_UNREADABLE = (ValueError, TypeError, LookupError, EOFError, NotImplementedError, OSError)
 _SPEEDS = ("CineRate", "RecommendedDisplayFrameRate")
 
 
@@ -92,13 +94,8 @@ def read(head: bytes, sop_class_uid: str, transfer_syntax_uid: str) -> Image:
     head: the data set, at least up to its pixel data; not deflated.
     """
     try:
-        ds = read_dataset(
-            BytesIO(head),
-            is_implicit_VR=transfer_syntax_uid == IMPLICIT_LITTLE,
-            is_little_endian=transfer_syntax_uid != EXPLICIT_BIG,
-            stop_when=lambda tag, _vr, _length: tag >= _STOP_AT,
-        )
-    except _UNREADABLE as error:
+        ds = data_set.read(BytesIO(head), transfer_syntax_uid)
+    except UNREADABLE as error:
         raise ValueError(f"the header cannot be read: {error}") from error
     declared = _integer(ds, "NumberOfFrames")
     if declared is not None and declared <= 0:
@@ -125,7 +122,7 @@ def read(head: bytes, sop_class_uid: str, transfer_syntax_uid: str) -> Image:
 def _value(ds: Dataset, keyword: str) -> object:
     try:
         return ds.get(keyword)
-    except _UNREADABLE:  # pydicom converts a value when it is asked for
+    except UNREADABLE:  # pydicom converts a value when it is asked for
         return None
 
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from pydicom.pixels.processing import apply_color_lut
 
 from gateway.dicom import jpeg
+from gateway.dicom.image import Image
 from gateway.dicom.jpeg import ColourSpace
 from gateway.model import Compression
-from workers.wrap.image import Image
 
 Pixels = NDArray[np.uint8]
 """Shape (rows, columns), or (rows, columns, 3) in RGB."""
