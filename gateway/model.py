@@ -212,6 +212,15 @@ class DerivedRole(StrEnum):
     REJECTION_NOTE = "rejection-note"  # Key Object Selection that takes instances back
 
 
+SUMMARY_ROLES = (
+    DerivedRole.KEY_FRAME,
+    DerivedRole.CONTACT_SHEET,
+    DerivedRole.KEY_OBJECTS,
+    DerivedRole.REPORT,
+    DerivedRole.PREVIEW,
+)
+
+
 class Disposition(StrEnum):
     """What became of an instance in quarantine."""
 

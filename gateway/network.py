@@ -3,7 +3,8 @@
 A sender that leaves Nagle's algorithm on (DCMTK and Orthanc do) and writes a PDU in pieces
 waits for our acknowledgement, which the kernel delays by 40 ms: 22 instances/s with any
 receiver. Acknowledging at once (TCP_QUICKACK, re-armed after each read because the kernel
-forgets it) removes the wait; TCP_NODELAY does the same for what we send.
+forgets it) removes the wait; TCP_NODELAY does the same for what we send. The fast path
+(gateway.scp.wire) does so only with senders that it saw waiting.
 """
 
 import fcntl

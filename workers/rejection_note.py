@@ -1,10 +1,11 @@
 """Pure: the note that takes delivered instances back (PS3.3 A.35.4; IHE RAD Imaging Object
 Change Management).
 
-A Key Object Selection under the identity that was wrong, with the title Rejected for Patient
-Safety Reasons: an archive that knows it hides what it names, from everybody. We cannot say
-Incorrect Modality Worklist Entry (113038): we do not know that a worklist was the reason. Data
-Retention Policy Expired (113039) would be untrue.
+A Key Object Selection under the identity the instances were sent with. After a correction its
+title is Rejected for Patient Safety Reasons: an archive that knows it hides what it names, from
+everybody. We cannot say Incorrect Modality Worklist Entry (113038): we do not know that a
+worklist was the reason. Where later frames replaced an instance it is Rejected for Quality
+Reasons. Data Retention Policy Expired (113039) would be untrue.
 """
 
 from collections.abc import Sequence
@@ -26,8 +27,24 @@ from workers import dicom_objects
 from workers.dicom_objects import MODEL_NAME, MadeInstance, Placement, Reference, SourceStudy, code
 
 SERIES_NUMBER, SERIES_DESCRIPTION = 990, "Rejection notes"
-TITLE = ("113037", "Rejected for Patient Safety Reasons")
-DESCRIPTION = "The identity of these instances was wrong. Do not use them; corrected ones follow."
+
+
+@dataclass(frozen=True)
+class Cause:
+    """title: code value and meaning, scheme DCM (PS3.16 CID 7011)."""
+
+    title: tuple[str, str]
+    description: str
+
+
+WRONG_IDENTITY = Cause(
+    ("113037", "Rejected for Patient Safety Reasons"),
+    "The identity of these instances was wrong. Do not use them; corrected ones follow.",
+)
+SUPERSEDED = Cause(
+    ("113001", "Rejected for Quality Reasons"),
+    "More of the recording came. These instances are superseded; what replaces them follows.",
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +55,7 @@ class Occasion:
     at: datetime
     reason: str
     audience: str
+    cause: Cause = WRONG_IDENTITY
 
 
 def make(study: SourceStudy, occasion: Occasion, rejected: Sequence[Reference]) -> MadeInstance:
@@ -45,6 +63,7 @@ def make(study: SourceStudy, occasion: Occasion, rejected: Sequence[Reference]) 
 
     study: as it was when the rejected instances were made. rejected: not empty.
     """
+    value, meaning = occasion.cause.title
     place = Placement(
         role=DerivedRole.REJECTION_NOTE,
         sop_class_uid=KEY_OBJECT_SELECTION,
@@ -60,12 +79,12 @@ def make(study: SourceStudy, occasion: Occasion, rejected: Sequence[Reference]) 
     ds.ReferencedPerformedProcedureStepSequence = DicomSequence()
     ds.CurrentRequestedProcedureEvidenceSequence = DicomSequence([_evidence(study, rejected)])
     ds.ValueType, ds.ContinuityOfContent = "CONTAINER", "SEPARATE"
-    ds.ConceptNameCodeSequence = DicomSequence([code(TITLE[0], "DCM", TITLE[1])])
+    ds.ConceptNameCodeSequence = DicomSequence([code(value, "DCM", meaning)])
     template = Dataset()
     template.MappingResource, template.TemplateIdentifier = "DCMR", "2010"
     ds.ContentTemplateSequence = DicomSequence([template])
     words = _item("CONTAINS", "TEXT", "113012", "Key Object Description")
-    words.TextValue = f"{DESCRIPTION}\n{occasion.reason}"
+    words.TextValue = f"{occasion.cause.description}\n{occasion.reason}".strip()
     ds.ContentSequence = DicomSequence(
         [*_observer(study), *(_referring(one) for one in rejected), words]
     )

@@ -93,8 +93,9 @@ def summarise(
             made.keep(features, {**timeline.of(features, elapsed_ms), **promises})
             ranked = _ranked(recording, selection, elapsed_ms)
             chosen = made.summary(recording, selection, ranked, marks)
-    # 4. Record what is durable now; what an earlier identity left at destinations is taken back.
-    notes = make_notes(settings, ledger, study_id, lease.keep)
+    # 4. Record what is durable now; what destinations hold that no longer holds is taken back.
+    uids = {one.sop_instance_uid for one in made.instances}
+    notes = make_notes(settings, ledger, study_id, uids, lease.keep)
     with ledger.transaction() as session:
         studies.holding(session, study_id, attempt, StudyState.SUMMARISING)
         corrections.record_notes(session, study_id, notes, now=now())

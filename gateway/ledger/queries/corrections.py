@@ -1,6 +1,6 @@
-"""Corrections of a study's identity, and what destinations still hold under an earlier one."""
+"""Corrections of a study's identity, and what destinations hold that no longer holds."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import func, select
@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from gateway.ledger.delivery_schema import Adapted
 from gateway.ledger.schema import Correction, Derived, Rejection, Study, Transfer, TransferItem
-from gateway.model import DerivedRole, ItemState
+from gateway.model import SUMMARY_ROLES, DerivedRole, ItemState
 
 _HELD = (ItemState.ACKNOWLEDGED, ItemState.COMMITTED)
 
@@ -83,6 +83,44 @@ def outstanding(session: Session, study_id: int) -> list[Outstanding]:
     corrections = history(session, study_id)
     if not corrections:
         return []
+    found: dict[tuple[int, int], dict[str, Held]] = {}
+    for destination_id, derived, held in _held(session, study_id):
+        ended = [at for at, one in enumerate(corrections) if one.revision > derived.revision]
+        if ended:
+            found.setdefault((destination_id, ended[0]), {})[held.sop_instance_uid] = held
+    return [
+        Outstanding(destination_id, corrections[ended], list(instances.values()))
+        for (destination_id, ended), instances in found.items()
+    ]
+
+
+def superseded(session: Session, study_id: int, made: Collection[str]) -> dict[int, list[Held]]:
+    """Return what destinations hold that later frames made obsolete, by destination.
+
+    made: SOP Instance UIDs of the summary that is about to be recorded. What a correction
+    ended is not among it.
+    """
+    corrections = history(session, study_id)
+    since = corrections[-1].revision if corrections else 0
+    found: dict[int, dict[str, Held]] = {}
+    for destination_id, derived, held in _held(session, study_id):
+        obsolete = derived.superseded_in is not None or (
+            derived.role in SUMMARY_ROLES and derived.sop_instance_uid not in made
+        )
+        if obsolete and derived.revision >= since:
+            found.setdefault(destination_id, {})[held.sop_instance_uid] = held
+    return {destination_id: list(each.values()) for destination_id, each in found.items()}
+
+
+def _held(session: Session, study_id: int) -> Iterator[tuple[int, Derived, Held]]:
+    """Yield what destinations acknowledged and were not told to reject since, notes apart."""
+    rejected = set(
+        session.execute(
+            select(Derived.destination_id, Rejection.derived_id)
+            .join(Derived, Derived.id == Rejection.note_id)
+            .where(Derived.study_id == study_id)
+        ).tuples()
+    )
     rows = session.execute(
         select(Transfer.destination_id, Derived, Adapted)
         .join(TransferItem, TransferItem.derived_id == Derived.id)
@@ -90,33 +128,21 @@ def outstanding(session: Session, study_id: int) -> list[Outstanding]:
         .join(Adapted, Adapted.id == TransferItem.adapted_id, isouter=True)
         .where(
             Derived.study_id == study_id,
-            Derived.revision < corrections[-1].revision,
             Derived.role != DerivedRole.REJECTION_NOTE,
             TransferItem.state.in_(_HELD),
         )
         .order_by(Transfer.destination_id, Derived.id)
-    )
-    done = set(
-        session.execute(
-            select(Derived.destination_id, Rejection.derived_id)
-            .join(Derived, Derived.id == Rejection.note_id)
-            .where(Derived.study_id == study_id)
-        ).tuples()
-    )
-    found: dict[tuple[int, int], dict[str, Held]] = {}
+    ).tuples()
     for destination_id, derived, adapted in rows:
-        if (destination_id, derived.id) not in done:
-            ended = next(
-                at for at, one in enumerate(corrections) if one.revision > derived.revision
+        if (destination_id, derived.id) not in rejected:
+            there: Derived | Adapted = adapted or derived
+            yield (
+                destination_id,
+                derived,
+                Held(
+                    derived.id,
+                    there.series_instance_uid,
+                    there.sop_class_uid,
+                    there.sop_instance_uid,
+                ),
             )
-            there = adapted or derived
-            found.setdefault((destination_id, ended), {})[there.sop_instance_uid] = Held(
-                derived.id,
-                there.series_instance_uid,
-                there.sop_class_uid,
-                there.sop_instance_uid,
-            )
-    return [
-        Outstanding(destination_id, corrections[ended], list(instances.values()))
-        for (destination_id, ended), instances in found.items()
-    ]

@@ -14,6 +14,7 @@ from gateway.ledger.transitions import moves, planning
 from gateway.ledger.transitions.landmarks import FoundLandmark
 from gateway.ledger.transitions.landmarks import record as record_landmarks
 from gateway.model import (
+    SUMMARY_ROLES,
     AssociationOutcome,
     Claim,
     DerivedRole,
@@ -25,15 +26,6 @@ from gateway.model import (
 
 STEP_STATES = (StudyState.WRAPPING, StudyState.SUMMARISING)
 """States in which a worker holds, or should hold, the lease."""
-
-
-SUMMARY_ROLES = (
-    DerivedRole.KEY_FRAME,
-    DerivedRole.CONTACT_SHEET,
-    DerivedRole.KEY_OBJECTS,
-    DerivedRole.REPORT,
-    DerivedRole.PREVIEW,
-)
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,7 @@ class StoreReader:
         """While what was read is being worked on: then it is not the peer who is slow."""
         self.trouble = ""
         """Why the association broke off, if it is known here."""
+        self._holds_back = False
         self._handover = Handover(assoc)
         self._dul._read_pdu_data = self.read
 
@@ -163,7 +164,7 @@ class StoreReader:
                 self._consume(sock)
                 if self._finished:
                     self._answer(sock)
-                else:  # the sender may hold back the rest until it knows that this came
+                elif self._holds_back:
                     source.acknowledge()
             except pdu.MalformedPdu as error:
                 self._abort(sock, pdu.ABORT_INVALID_VALUE, str(error))
@@ -200,7 +201,13 @@ class StoreReader:
         try:
             count = source.receive_into(self._buffer[self._end :])
         except BlockingIOError:
-            return False  # silence
+            if self._start != self._end or self._messages:
+                # Silence within a message: the sender waits to hear that what it sent has come
+                # (Nagle's algorithm). From now on it hears so at once. Others are spared that:
+                # our answer says as much.
+                self._holds_back = True
+                source.acknowledge()
+            return False
         except OSError:
             count = 0
         if count == 0:

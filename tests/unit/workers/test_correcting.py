@@ -46,7 +46,7 @@ def make(kept) -> None:
     """Do both steps of a study, without a summary."""
     kept.wrap()
     attempt = kept.claim()
-    notes = make_notes(kept.settings, kept.ledger, kept.study_id, lambda: None)
+    notes = make_notes(kept.settings, kept.ledger, kept.study_id, (), lambda: None)
     with kept.ledger.transaction() as session:
         corrections.record_notes(session, kept.study_id, notes, now=clock())
         studies.finish_summary(session, kept.study_id, attempt, [], [], now=clock())
@@ -392,3 +392,23 @@ def test_a_public_validator_finds_no_error_in_note_and_corrected_part(study):
         said = subprocess.run([program, path], capture_output=True, text=True, check=False)
         assert "Error" not in said.stderr, said.stderr
         assert check(path).passed
+
+
+def test_what_later_frames_replaced_is_taken_back_where_it_was_delivered(study):
+    make(study)
+    before = part(study)
+    deliver(study, "north")
+    keep_pack(study, [file_of(data_set(number)) for number in range(5, 8)])
+    settle(study)
+    make(study)
+    (sent,) = items(study, "north")[DerivedRole.REJECTION_NOTE]
+    assert DerivedRole.REJECTION_NOTE not in items(study, "south")
+    told = note(study)
+    assert told.SOPInstanceUID == sent
+    assert told.StudyInstanceUID == before.StudyInstanceUID
+    assert told.ConceptNameCodeSequence[0].CodeValue == "113001"
+    (series,) = told.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
+    (named,) = series.ReferencedSOPSequence
+    assert named.ReferencedSOPInstanceUID == before.SOPInstanceUID
+    make_again = make_notes(study.settings, study.ledger, study.study_id, (), lambda: None)
+    assert make_again == [], "once is enough"
