@@ -212,13 +212,9 @@ class DerivedRole(StrEnum):
     REJECTION_NOTE = "rejection-note"  # Key Object Selection that takes instances back
 
 
-SUMMARY_ROLES = (
-    DerivedRole.KEY_FRAME,
-    DerivedRole.CONTACT_SHEET,
-    DerivedRole.KEY_OBJECTS,
-    DerivedRole.REPORT,
-    DerivedRole.PREVIEW,
-)
+SUMMARY_ROLES = frozenset(DerivedRole) - {
+    DerivedRole.FRAMES, DerivedRole.ORIGINAL, DerivedRole.REJECTION_NOTE,
+}  # fmt: skip
 
 
 class Disposition(StrEnum):

@@ -12,18 +12,20 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom import Dataset
 
 from gateway import log
+from gateway.dicom import identity
 from gateway.dicom.storage_classes import JPEG_BASELINE
-from gateway.errors import IntegrityError, StorageError
+from gateway.errors import IntegrityError, LimitExceeded, StorageError, Undecodable
 from gateway.packs import reading
 from gateway.settings import Settings
-from workers import derived_files, dicom_objects, part_proof
+from workers import derived_files, dicom_objects, part_proof, stored_header
 from workers.derived_files import Draft, WrittenFile
 from workers.wrap import encapsulate, video_endoscopic
 from workers.wrap.recording import Frames, SealedPack
 from workers.wrap.segment import Part
-from workers.wrap.video_endoscopic import Source
+from workers.wrap.video_endoscopic import Origin, Source
 
 OPEN_PACKS_MAX = 32
 """Packs held open at a time; a study has one per Series and Association, sometimes hundreds."""
@@ -115,8 +117,7 @@ class PartFiles:
     def plan(self, source: Source, part: Part) -> PlannedPart:
         """Make the header of a part. Raises LimitExceeded."""
         frames = source.recording.frames[part.positions]
-        ends = (self._sop_class_uid(frames[0]), self._sop_class_uid(frames[-1]))
-        ds = video_endoscopic.header(source, part, ends)
+        ds = video_endoscopic.header(source, part, self._origin(frames))
         head = dicom_objects.encode_head(ds, JPEG_BASELINE)
         key = derived_files.storage_key(ds.StudyInstanceUID, f"{ds.SOPInstanceUID}.dcm")
         beginning = encapsulate.before_frames(head, frames["fragment_size"])
@@ -194,6 +195,22 @@ class PartFiles:
         for piece in pieces:
             self._heartbeat()
             yield piece
+
+    def _origin(self, frames: Frames) -> Origin:
+        ends = (self._sop_class_uid(frames[0]), self._sop_class_uid(frames[-1]))
+        pack = self._packs[int(frames["pack"][0])]
+        row = pack.index[int(frames["row"][0])]
+        path = self._settings.home / pack.storage_key
+        try:
+            said = stored_header.read(path, int(row["offset"]), int(row["size"])).data_set
+            known = {keyword: said.get(keyword) for keyword in video_endoscopic.HISTORY}
+        except (LimitExceeded, Undecodable, *identity.UNREADABLE):
+            return Origin(ends)  # the frame is sound; what is odd in its header stays behind
+        header = Dataset()
+        for keyword, value in known.items():
+            if value:
+                setattr(header, keyword, value)
+        return Origin(ends, header)
 
     def _sop_class_uid(self, frame: NDArray[np.void]) -> str:
         index = self._packs[int(frame["pack"])].index

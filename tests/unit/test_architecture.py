@@ -64,7 +64,8 @@ MAY_IMPORT = {
     "workers.lease": EDGE | {"gateway.ledger"},
     "workers.derived_files": EDGE | {"gateway.dicom", "gateway.packs"},
     "workers.part_files": EDGE
-    | {"gateway.dicom", "gateway.packs", "workers.part_proof", "workers.wrap"}
+    | {"gateway.dicom", "gateway.packs", "workers.part_proof", "workers.stored_header"}
+    | {"workers.wrap"}
     | MADE,
     "workers.part_proof": EDGE | {"workers.derived_files", "workers.wrap"},
     "workers.frame_spool": EDGE | {"gateway.packs"},
@@ -104,7 +105,9 @@ MAY_IMPORT = {
     | MADE
     | {"gateway.deidentify", "workers.frame_spool", "workers.stored_header"},
     "workers.rejection_note": BASE | {"gateway.dicom", "workers.dicom_objects"},
-    "workers.rejecting": EDGE | {"gateway.ledger", "workers.rejection_note"} | MADE,
+    "workers.rejecting": EDGE
+    | {"gateway.ledger", "workers.rejection_note", "workers.source_study"}
+    | MADE,
     "workers.summary": BASE | {"gateway.dicom", "workers.dicom_objects"},
     "workers.deliver": EDGE
     | RECORDS

@@ -1,12 +1,13 @@
 """Pure: the header of one part, a Video Endoscopic Image (PS3.3 A.32.5) of JPEG frames."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import DataElement
+from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
@@ -46,6 +47,13 @@ _REGIONS = {
 """Body Part Examined (PS3.16 Annex L) -> code of the same organ (PS3.16 CID 4030)."""
 
 
+HISTORY = (
+    "ImageType", "LossyImageCompressionRatio", "LossyImageCompressionMethod", "ICCProfile",
+    "ColorSpace",
+)  # fmt: skip
+"""What a source says of its pixels that stays true of a part."""
+
+
 @dataclass(frozen=True)
 class Source:
     """A recording as its parts' headers need it. number: 1-based among those of the study."""
@@ -64,11 +72,19 @@ def series_uid(source: Source) -> str:
     return uids.derived(study.tenant, *names, own, dicom_objects.RULESET)
 
 
-def header(source: Source, part: Part, ends: tuple[str, str]) -> Dataset:
+@dataclass(frozen=True)
+class Origin:
+    """What a part's source instances say of themselves. ends: SOP Class UIDs of the first and of
+    the last; header: of the first, those of HISTORY it has."""
+
+    ends: tuple[str, str]
+    header: Dataset = field(default_factory=Dataset)
+
+
+def header(source: Source, part: Part, origin: Origin) -> Dataset:
     """Return everything before the pixel data of a part, its SOP Instance UID included.
 
-    ends: SOP Class UIDs of its first and of its last source instance. The UID follows from
-    the header and from the frames' digests: other contents, another UID.
+    The UID follows from the header and from the frames' digests: other contents, another UID.
     """
     study, frames = source.study, source.recording.frames[part.positions]
     series = f"Capsule frames {source.number}" if source.number > 1 else "Capsule frames"
@@ -77,12 +93,14 @@ def header(source: Source, part: Part, ends: tuple[str, str]) -> Dataset:
     )
     ds = dicom_objects.common(study, place)
     ds.SeriesInstanceUID = series_uid(source)
-    ds.ImageType = ["DERIVED" if part.reencoded else "ORIGINAL", "PRIMARY"]
+    derived = part.reencoded or _first(origin.header, "ImageType") == "DERIVED"
+    ds.ImageType = ["DERIVED" if derived else "ORIGINAL", "PRIMARY"]
     _add_times(ds, source, part)
     _add_anatomy(ds)
     _add_pixels(ds, part)
-    _add_compression(ds, part, frames)
-    _add_sources(ds, part, frames, ends)
+    _add_compression(ds, part, frames, origin.header)
+    _add_colours(ds, part, origin.header)
+    _add_sources(ds, part, frames, origin.ends)
     _add_provenance(ds, source, part)
     digest = hashlib.sha256(frames["fragment_digest"].tobytes()).hexdigest()
     own = source.recording.series_instance_uid
@@ -153,7 +171,39 @@ def samples_per_pixel(part: Part) -> int:
     return 1 if part.encoding is FrameEncoding.JPEG_GREY else 3
 
 
-def _add_compression(ds: Dataset, part: Part, frames: Frames) -> None:
+def _first(ds: Dataset, keyword: str) -> str:
+    values = ds.get(keyword) or ""
+    return str(values if isinstance(values, str) else next(iter(values), ""))
+
+
+def _earlier(said: Dataset, *, last_is_known: bool) -> list[tuple[str, str]]:
+    """Return (ratio, method) of each lossy compression a source says it has been through.
+
+    last_is_known: the latest of them is one that we measure ourselves. Where ratios and methods
+    do not match each other, nothing is repeated.
+    """
+    ratios, methods = (
+        [str(one) for one in (value if isinstance(value, MultiValue) else [value])]
+        for value in (
+            said.get("LossyImageCompressionRatio", ""),
+            said.get("LossyImageCompressionMethod", ""),
+        )
+    )
+    if len(ratios) != len(methods):
+        return []
+    pairs = [one for one in zip(ratios, methods, strict=True) if all(one)]
+    return pairs[:-1] if last_is_known else pairs
+
+
+def _add_colours(ds: Dataset, part: Part, said: Dataset) -> None:
+    """Repeat the source's ICC Profile (PS3.3 C.11.15), which says what its colours mean."""
+    if samples_per_pixel(part) == 3 and said.get("ICCProfile"):
+        ds.ICCProfile = said.ICCProfile
+        if said.get("ColorSpace"):
+            ds.ColorSpace = said.ColorSpace
+
+
+def _add_compression(ds: Dataset, part: Part, frames: Frames, said: Dataset) -> None:
     """Add how often and how far the frames were compressed with loss (PS3.3 C.7.6.1.1.5)."""
     native_bytes = part.rows * part.columns * samples_per_pixel(part) * len(frames)
     sizes = [int(frames["fragment_size"].sum())]
@@ -162,8 +212,11 @@ def _add_compression(ds: Dataset, part: Part, frames: Frames) -> None:
         sizes.insert(0, int(frames["source_size"].sum()))
         methods.insert(0, part.earlier.method)
     ds.LossyImageCompression = "01"
-    ds.LossyImageCompressionRatio = [f"{native_bytes / size:.4g}" for size in sizes]
-    ds.LossyImageCompressionMethod = methods
+    last_is_known = not part.reencoded or part.earlier is not Compression.LOSSLESS
+    before = _earlier(said, last_is_known=last_is_known)
+    ratios = [f"{native_bytes / size:.4g}" for size in sizes]
+    ds.LossyImageCompressionRatio = [*(ratio for ratio, _ in before), *ratios]
+    ds.LossyImageCompressionMethod = [*(method for _, method in before), *methods]
     if part.reencoded:
         ds.DerivationDescription = REENCODED
         ds.DerivationCodeSequence = Sequence(

@@ -1,6 +1,6 @@
 """The life of a study after its instances arrived: settle, claim, wrap, summarise, ready."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -181,8 +181,7 @@ def finish_summary(
     promises: what the summary says of itself, Study.summary.
     """
     row = holding(session, study_id, attempt, StudyState.SUMMARISING)
-    roles = SUMMARY_ROLES
-    _replace(session, row, instances, roles, now)
+    _replace(session, row, instances, SUMMARY_ROLES, now)
     record_landmarks(session, study_id, landmarks)
     rows = session.execute(
         select(Derived.sop_instance_uid, Derived.id).where(Derived.study_id == study_id)
@@ -298,7 +297,7 @@ def _replace(
     session: Session,
     study: Study,
     instances: Sequence[DerivedInstance],
-    roles: Sequence[DerivedRole],
+    roles: Collection[DerivedRole],
     now: datetime,
 ) -> None:
     """Make `instances` the current ones of these roles.

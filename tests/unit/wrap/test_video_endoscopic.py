@@ -22,7 +22,7 @@ from workers.wrap.segment import Limits, split
 from workers.wrap.timing import timeline
 
 START = times.from_date_time("20260301235959.750000")
-ENDS = (VL_ENDOSCOPIC, VL_ENDOSCOPIC)
+ORIGIN = video_endoscopic.Origin((VL_ENDOSCOPIC, VL_ENDOSCOPIC))
 
 
 def source_of(members, *, number=1, tenant="default", **attributes):
@@ -49,7 +49,7 @@ def parts_of(source, frames_max=2_000):
 
 def header_of(source, number=1, frames_max=2_000):
     """Return a header as a reader finds it."""
-    ds = video_endoscopic.header(source, parts_of(source, frames_max)[number - 1], ENDS)
+    ds = video_endoscopic.header(source, parts_of(source, frames_max)[number - 1], ORIGIN)
     return dcmread(BytesIO(dicom_objects.encode_head(ds, JPEG_BASELINE)))
 
 

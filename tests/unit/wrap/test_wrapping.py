@@ -13,6 +13,7 @@ from gateway.errors import IntegrityError, NoFrames, StaleTransition, StorageUna
 from gateway.model import DerivedRole, Disposition, StudyState
 from gateway.packs import reading
 from gateway.packs.multiframe import MultiFrameFile
+from gateway.preflight.check import check
 from tests.instances import SERIES_UID, data_set, jpeg
 from tests.kept_studies import (
     DyingClock,
@@ -345,3 +346,30 @@ def test_the_same_message_twice_changes_nothing_the_second_time(home):
         study.wrap(attempt)
     assert study.row.lease_until is None
     assert len(study.derived()) == 1
+
+
+def test_what_a_source_says_of_its_pixels_stays_true_of_the_part(home):
+    profile = b"\x00\x00\x02\x00" + b"icc profile of a camera".ljust(508)
+    said = {
+        "ImageType": ["DERIVED", "PRIMARY"], "LossyImageCompression": "01",
+        "LossyImageCompressionRatio": ["12", "20"], "ICCProfile": profile, "ColorSpace": "SRGB",
+        "LossyImageCompressionMethod": ["ISO_15444_1", "ISO_10918_1"],
+    }  # fmt: skip
+    study = keep_study(home, [[frame_file(number, **said) for number in range(1, 4)]])
+    study.wrap()
+    (path,) = study.paths()
+    ds = dcmread(path)
+    assert ds.ImageType[0] == "DERIVED"
+    assert ds.LossyImageCompressionMethod == ["ISO_15444_1", "ISO_10918_1"]
+    assert ds.LossyImageCompressionRatio[0] == 12
+    assert (ds.ICCProfile, ds.ColorSpace) == (profile, "SRGB")
+    assert check(path).passed
+
+
+def test_a_source_that_contradicts_itself_is_not_repeated(home):
+    said = {"LossyImageCompressionRatio": ["12", "20", "3"], "ImageType": ""}
+    study = keep_study(home, [[frame_file(number, **said) for number in range(1, 4)]])
+    study.wrap()
+    ds = dcmread(study.paths()[0])
+    assert ds.LossyImageCompressionMethod == "ISO_10918_1"
+    assert ds.ImageType[0] == "ORIGINAL"
