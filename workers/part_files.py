@@ -4,6 +4,7 @@ Knows packs and files, not the ledger.
 """
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -22,6 +23,7 @@ from gateway.packs import reading
 from gateway.settings import Settings
 from workers import derived_files, dicom_objects, part_proof, stored_header
 from workers.derived_files import Draft, WrittenFile
+from workers.part_proof import Proof
 from workers.wrap import encapsulate, video_endoscopic
 from workers.wrap.recording import Frames, SealedPack
 from workers.wrap.segment import Part
@@ -29,9 +31,9 @@ from workers.wrap.video_endoscopic import Origin, Source
 
 OPEN_PACKS_MAX = 32
 """Packs held open at a time; a study has one per Series and Association, sometimes hundreds."""
-PROOFS = 2
-"""Threads: one compares the frames of a part, one hashes the whole of it. Both do without the
-interpreter nearly all of their time, as does the next part, which is written meanwhile."""
+AT_ONCE = 1
+"""Parts under proof while the next one is written. Reading, hashing and syncing do without the
+interpreter nearly all of their time."""
 
 _SPOOL = -1
 """In place of the number of a pack."""
@@ -61,13 +63,13 @@ class PlannedPart:
 
 
 @dataclass(frozen=True)
-class _Proof:
-    """draft: None if an earlier attempt made the file. difference: see part_proof."""
+class _Work:
+    """A part that is written. draft: None if an earlier attempt made the file."""
 
     plan: PlannedPart
-    draft: Draft | None
-    written: Future[WrittenFile]
-    difference: Future[int | None]
+    proof: Future[Proof]
+    draft: Draft | None = None
+    synced: Future[None] | None = None
 
 
 class PartFiles:
@@ -96,20 +98,19 @@ class PartFiles:
     def make(self, parts: Iterable[tuple[Source, Part]]) -> list[PartFile]:
         """Write parts, or find them made by an earlier attempt; each is read again and compared.
 
-        While one is compared the next one is written. All are durable when this returns. Raises
+        While they are compared the next one is written. All are durable when this returns. Raises
         LimitExceeded and StorageError: IntegrityError if a pack no longer holds the bytes that
         were acknowledged, or a new file does not hold what was written.
         """
         made: list[PartFile] = []
-        with ExitStack() as drafts, ThreadPoolExecutor(PROOFS, "part-proof") as helpers:
-            before: _Proof | None = None
+        under_way: deque[_Work] = deque()
+        with ExitStack() as drafts, ThreadPoolExecutor(AT_ONCE + 1, "part-proof") as helpers:
             for source, part in parts:
-                proof = self._begin(self.plan(source, part), helpers, drafts)
-                if before is not None:
-                    made.append(self._finish(before, helpers, drafts))
-                before = proof
-            if before is not None:
-                made.append(self._finish(before, helpers, drafts))
+                under_way.append(self._begin(self.plan(source, part), helpers, drafts))
+                if len(under_way) > AT_ONCE:
+                    made.append(self._finish(under_way.popleft(), helpers, drafts))
+            while under_way:
+                made.append(self._finish(under_way.popleft(), helpers, drafts))
         for directory in {self._path_of(one.storage_key).parent for one in made}:
             derived_files.synced(directory)
         return made
@@ -154,38 +155,34 @@ class PartFiles:
             )
         return PartFile(pack.series_instance_uid, uid, key, written)
 
-    def _begin(self, plan: PlannedPart, helpers: Executor, drafts: ExitStack) -> _Proof:
+    def _begin(self, plan: PlannedPart, helpers: Executor, drafts: ExitStack) -> _Work:
         path = self._path_of(plan.storage_key)
         if path.exists():
-            return _Proof(
-                plan,
-                None,
-                helpers.submit(part_proof.described, path),
-                _differing(helpers, plan, path),
-            )
+            return _Work(plan, _proved(helpers, plan, path))
         return self._write(plan, helpers, drafts)
 
-    def _write(self, plan: PlannedPart, helpers: Executor, drafts: ExitStack) -> _Proof:
+    def _write(self, plan: PlannedPart, helpers: Executor, drafts: ExitStack) -> _Work:
         draft = self.draft(plan)
         drafts.callback(draft.close)
-        written = helpers.submit(_settled, draft)
-        return _Proof(plan, draft, written, _differing(helpers, plan, draft.path))
+        proof = _proved(helpers, plan, draft.path)
+        return _Work(plan, proof, draft, helpers.submit(draft.sync))
 
-    def _finish(self, proof: _Proof, helpers: Executor, drafts: ExitStack) -> PartFile:
+    def _finish(self, work: _Work, helpers: Executor, drafts: ExitStack) -> PartFile:
         """Wait for the proof of a part and give the file its name."""
-        plan = proof.plan
-        if proof.draft is None:
-            written = _sound(proof)
+        plan = work.plan
+        if work.draft is None or work.synced is None:
+            written = _sound(work)
             if written is None:  # made again from the packs
                 return self._finish(self._write(plan, helpers, drafts), helpers, drafts)
         else:
-            difference = proof.difference.result()
-            if difference is not None:
-                raise self._mismatch(proof.draft.path, plan.frames, difference)
-            written = proof.written.result()
+            proof = work.proof.result()
+            if proof.difference is not None:
+                raise self._mismatch(work.draft.path, plan.frames, proof.difference)
+            work.synced.result()
+            written = proof.written
             self._heartbeat()
-            proof.draft.publish()
-            proof.draft.close()
+            work.draft.publish()
+            work.draft.close()
         return PartFile(plan.series_instance_uid, plan.sop_instance_uid, plan.storage_key, written)
 
     def _path_of(self, key: str) -> Path:
@@ -257,23 +254,18 @@ class PartFiles:
         self._open.clear()
 
 
-def _differing(helpers: Executor, plan: PlannedPart, path: Path) -> Future[int | None]:
-    return helpers.submit(part_proof.first_difference, path, plan.beginning, plan.frames)
+def _proved(helpers: Executor, plan: PlannedPart, path: Path) -> Future[Proof]:
+    return helpers.submit(part_proof.prove, path, plan.beginning, plan.frames)
 
 
-def _settled(draft: Draft) -> WrittenFile:
-    draft.sync()
-    return part_proof.described(draft.path)
-
-
-def _sound(proof: _Proof) -> WrittenFile | None:
+def _sound(work: _Work) -> WrittenFile | None:
     """Return what an earlier attempt finished; None if it is damaged."""
     try:
-        difference = proof.difference.result()
-        if difference is None:
-            return proof.written.result()
-        why = f"frame {difference + 1} is not as written"
+        proof = work.proof.result()
+        if proof.difference is None:
+            return proof.written
+        why = f"frame {proof.difference + 1} is not as written"
     except StorageError as error:
         why = str(error)
-    _log.warning("wrap.part-damaged", file=proof.plan.storage_key, error=why)
+    _log.warning("wrap.part-damaged", file=work.plan.storage_key, error=why)
     return None

@@ -1,7 +1,8 @@
 """A part read again from the disk: is it, frame by frame, what was received?"""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,57 +18,69 @@ WINDOW_BYTES = 1 << 20
 """Read at once; a frame that is larger, by itself."""
 
 
-def described(path: Path) -> WrittenFile:
-    """Return size and digest of a file as it lies there. Raises StorageError."""
-    try:
-        with path.open("rb", buffering=0) as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            return WrittenFile(file.tell(), digest)
-    except OSError as error:
-        raise _unreadable(path, error) from error
+@dataclass(frozen=True)
+class Proof:
+    """written: size and digest of a file as it lies there. difference: the first frame (0-based)
+    that is not what was received; None if all are."""
+
+    written: WrittenFile
+    difference: int | None
 
 
-def first_difference(path: Path, beginning: bytes, frames: Frames) -> int | None:
-    """Return the first frame (0-based) that is not what was received; None if all are.
+def prove(path: Path, beginning: bytes, frames: Frames) -> Proof:
+    """Read a file once and compare it with what was received.
 
     beginning: what stands before the first frame, Basic Offset Table included. Raises
     IntegrityError if anything around the frames is not what was written; StorageError.
     """
     sizes = frames["fragment_size"]
+    whole = hashlib.sha256()
     try:
         with path.open("rb", buffering=0) as file:
-            if path.stat().st_size != encapsulate.size_bytes(beginning, sizes):
+            size = path.stat().st_size
+            if size != encapsulate.size_bytes(beginning, sizes):
                 raise IntegrityError(f"{path.name} is not as long as what was written.")
             if file.read(len(beginning)) != beginning:
                 raise IntegrityError(f"The header of {path.name} is not what was written.")
-            found = b"".join(_digests(file, sizes))
+            whole.update(beginning)
+            found = b"".join(_digests(file, sizes, whole.update))
             if file.read() != encapsulate.DELIMITER:
                 raise IntegrityError(f"The end of {path.name} is not what was written.")
+            whole.update(encapsulate.DELIMITER)
     except OSError as error:
         raise _unreadable(path, error) from error
     digests = np.frombuffer(found, "u1").reshape(-1, 32)
     differs = np.flatnonzero((digests != frames["fragment_digest"]).any(axis=1))
-    return int(differs[0]) if len(differs) else None
+    difference = int(differs[0]) if len(differs) else None
+    return Proof(WrittenFile(size, whole.hexdigest()), difference)
 
 
-def _digests(file: BinaryIO, sizes: NDArray[np.int64]) -> Iterator[bytes]:
-    """Yield the SHA-256 of each frame; of one whose item is not where it belongs, nothing's."""
+def _digests(
+    file: BinaryIO, sizes: NDArray[np.int64], read: Callable[[memoryview], None]
+) -> Iterator[bytes]:
+    """Yield the SHA-256 of each frame; of one whose item is not where it belongs, nothing's.
+
+    read: called with all that is read.
+    """
     on_disk = encapsulate.on_disk(sizes)
     ends = np.cumsum(on_disk)
     buffer = memoryview(bytearray(max(WINDOW_BYTES, int(on_disk.max(initial=0)))))
+    sha256 = hashlib.sha256
     first = 0
     while first < len(sizes):
         before = int(ends[first] - on_disk[first])
         end = max(first + 1, int(np.searchsorted(ends, before + WINDOW_BYTES, "right")))
         window = buffer[: int(ends[end - 1]) - before]
         count = file.readinto(window)  # type: ignore[attr-defined]
+        read(window[:count])
         at = 0
         for size in sizes[first:end].tolist():
-            stands = window[at : at + 8] == encapsulate.item_header(size) and count == len(window)
-            padded = size % 2 == 0 or window[at + 8 + size] == 0
-            whole = window[at + 8 : at + 8 + size] if stands and padded else b""
-            yield hashlib.sha256(whole).digest()
-            at += 8 + size + size % 2
+            start = at + 8
+            at = start + size + size % 2
+            stands = window[start - 8 : start] == encapsulate.item_header(size)
+            padded = size % 2 == 0 or window[at - 1] == 0
+            sound = stands and padded and count == len(window)
+            yield sha256(window[start : start + size] if sound else b"").digest()
         first = end
 
 

@@ -197,7 +197,7 @@ def _completed(
     instances = len(np.unique(np.concatenate(inside)))
     return replace(
         one,
-        frames=together[_order(together)],
+        frames=_in_order(together),
         excluded=excluded,
         originals=originals,
         untouched=untouched,
@@ -211,7 +211,6 @@ def _seen_before(
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return two masks over all members: the first of its UID; the same bytes once more."""
     uids = _column(packs, "sop_instance_uid")
-    digests = _column(packs, "digest")
     order = np.argsort(uids, kind="stable")  # of equal UIDs, the one received first stays first
     ordered = uids[order]
     begins = np.ones(len(uids), np.bool_)
@@ -219,7 +218,10 @@ def _seen_before(
     leader = order[np.maximum.accumulate(np.where(begins, np.arange(len(uids)), 0))]
     first, again = np.zeros(len(uids), np.bool_), np.zeros(len(uids), np.bool_)
     first[order] = begins
-    again[order] = ~begins & (digests[order] == digests[leader]).all(axis=1)
+    repeated = np.flatnonzero(~begins)  # few, or none: no copy of all digests for them
+    place = _places(packs)
+    own, earlier = (_gather(packs, place[which[repeated]], "digest") for which in (order, leader))
+    again[order[repeated]] = (own == earlier).all(axis=1)
     return first, again
 
 
@@ -261,7 +263,7 @@ def _recording(
     rank = np.argsort(_gather(packs, originals, "instance_number"), kind="stable")
     return Recording(
         series_instance_uid=series_instance_uid,
-        frames=frames[_order(frames)],
+        frames=_in_order(frames),
         excluded=place[first & faulty],
         conflicts=place[~first & ~again],
         originals=originals[rank],
@@ -270,6 +272,12 @@ def _recording(
         received_count=len(place),
         duplicate_count=int(again.sum()),
     )
+
+
+def _in_order(frames: Frames) -> Frames:
+    """Return the frames in order; not a copy where they are so already, as nearly always."""
+    order = _order(frames)
+    return frames if bool((np.diff(order) == 1).all()) else frames[order]
 
 
 def _order(frames: Frames) -> NDArray[np.intp]:
